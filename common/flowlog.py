@@ -1,0 +1,217 @@
+"""The flow log's layout: magic and version, then frames of length, CRC-32 and a msgpack batch.
+
+One format for what the sensor spools, ships frame by frame, keeps on disk and what the correlator
+imports.  Pure: bytes in, bytes and batches out; files and sockets belong to the callers.
+
+    file   = magic (8 bytes), version (u16), reserved (u16), frame...
+    frame  = length (u32), CRC-32 of the payload (u32), payload
+    payload = msgpack [version, kind, sensor, run, sequence, first_ns, last_ns, records]
+
+All integers are big-endian.  ``kind`` is ``header``, ``flow``, ``stats`` or ``alarm``; a reader skips
+kinds that it does not know, and items after the eighth.  A header's records are
+``[[kind, [field name, ...]], ...]``; it has sequence 0 and opens every file and every connection.
+The frames of a run count up from 1.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from common.errors import WireError
+from common.records import RECORD_TYPES, UINT63_MAX
+
+MAGIC: Final = b"\x89TWFLOW\n"
+VERSION: Final = 1
+FILE_HEADER: Final = MAGIC + struct.pack(">HH", VERSION, 0)
+MAX_FRAME_BYTES: Final = 4 << 20
+MAX_BATCH_RECORDS: Final = 4096
+
+_FRAME = struct.Struct(">II")
+FRAME_OVERHEAD: Final = _FRAME.size
+# Every payload begins with "array of 8 to 15 items" and the version, which is how reading finds its
+# way again after damage. The tries are bounded so that a file made of look-alikes cannot hold it up.
+_RESYNC_TRIES: Final = 10_000
+
+
+class Batch(NamedTuple):
+    """One frame's content. ``records`` are wire rows: arrays whose columns the header names."""
+
+    kind: str
+    sensor: str
+    run: int
+    sequence: int
+    first_ns: int
+    last_ns: int
+    records: Sequence[Any]
+
+
+class Damage(NamedTuple):
+    """A stretch of a flow log that could not be read."""
+
+    offset: int
+    length: int
+    reason: str
+
+
+class Frame(NamedTuple):
+    """A whole frame found in a buffer: where it starts, all of its bytes, and its payload."""
+
+    offset: int
+    raw: memoryview
+    payload: memoryview
+
+
+def header_batch(sensor: str, run: int, now_ns: int) -> Batch:
+    """Return the batch that names the fields of every record kind this program writes."""
+    schema = [[kind, list(record._fields)] for kind, record in RECORD_TYPES.items()]
+    return Batch("header", sensor, run, 0, now_ns, now_ns, schema)
+
+
+def encode_frame(batch: Batch) -> bytes:
+    """Return the frame that holds a batch; ValueError when it is over the format's limits."""
+    if len(batch.records) > MAX_BATCH_RECORDS:
+        raise ValueError(f"a batch holds at most {MAX_BATCH_RECORDS} records, not {len(batch.records)}")
+    payload = msgpack.packb([VERSION, *batch])
+    if len(payload) > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame holds at most {MAX_FRAME_BYTES} bytes, not {len(payload)}")
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def decode_payload(payload: bytes | memoryview) -> Batch:
+    """Return the batch of a payload whose CRC was right; WireError for anything malformed."""
+    try:
+        items = msgpack.unpackb(payload, use_list=False, strict_map_key=False)
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        raise WireError("msgpack", f"not a msgpack batch: {error}") from None
+    if not isinstance(items, tuple) or len(items) < 8:
+        raise WireError("batch_shape", "a batch is an array of at least 8 items")
+    version, kind, sensor, run, sequence, first_ns, last_ns, records = items[:8]
+    if version != VERSION:
+        raise WireError("version", f"batch version {version!r:.20}, this program reads {VERSION}")
+    if not (_is_name(kind) and _is_name(sensor)):
+        raise WireError("batch_shape", "kind and sensor are short printable texts")
+    if not all(type(n) is int and 0 <= n <= UINT63_MAX for n in (run, sequence, first_ns, last_ns)):
+        raise WireError("batch_shape", "run, sequence and times are unsigned 63-bit numbers")
+    if not isinstance(records, tuple) or len(records) > MAX_BATCH_RECORDS:
+        raise WireError("batch_shape", f"a batch holds an array of at most {MAX_BATCH_RECORDS} records")
+    return Batch(kind, sensor, run, sequence, first_ns, last_ns, records)
+
+
+def decode_frame(data: bytes | memoryview) -> Batch:
+    """Return the batch of exactly one frame, as the link delivers it; WireError otherwise."""
+    if len(data) < FRAME_OVERHEAD:
+        raise WireError("frame_short", f"a frame has at least {FRAME_OVERHEAD} bytes, not {len(data)}")
+    length, crc = _FRAME.unpack_from(data)
+    if length > MAX_FRAME_BYTES or length != len(data) - FRAME_OVERHEAD:
+        raise WireError("frame_length", f"the frame says {length} bytes and holds {len(data) - FRAME_OVERHEAD}")
+    payload = memoryview(data)[FRAME_OVERHEAD:]
+    if zlib.crc32(payload) != crc:
+        raise WireError("crc", "the frame's checksum is wrong")
+    return decode_payload(payload)
+
+
+def read_schema(batch: Batch) -> dict[str, tuple[str, ...]]:
+    """Return {record kind: field names} of a header batch; WireError when it is malformed."""
+    schema: dict[str, tuple[str, ...]] = {}
+    for item in batch.records:
+        if not isinstance(item, tuple) or len(item) < 2 or not _is_name(item[0]):
+            raise WireError("schema", "a header lists [kind, [field, ...]]")
+        names = item[1]
+        if not isinstance(names, tuple) or len(names) > 1024 or not all(map(_is_name, names)):
+            raise WireError("schema", f"the fields of {item[0]!r} are not a list of names")
+        if len(set(names)) != len(names):
+            raise WireError("schema", f"the fields of {item[0]!r} repeat")
+        schema[item[0]] = names
+    return schema
+
+
+def check_file_header(data: bytes | memoryview) -> int:
+    """Return the offset of the first frame; WireError when this is no flow log, or a newer one."""
+    if bytes(data[: len(MAGIC)]) != MAGIC:
+        raise WireError("magic", "not a flow log")
+    if len(data) < len(FILE_HEADER):
+        raise WireError("magic", "a flow log cut off inside its file header")
+    (version,) = struct.unpack_from(">H", data, len(MAGIC))
+    if version != VERSION:
+        raise WireError("version", f"flow log version {version}, this program reads {VERSION}")
+    return len(FILE_HEADER)
+
+
+def scan_frames(data: memoryview, offset: int) -> Iterator[Frame | Damage]:
+    """Yield the frames of a buffer, and the damaged stretches between them.
+
+    A frame that the buffer's end cuts off is a torn tail, which is normal for a file still written
+    or cut by a power failure: it comes last, as Damage with reason ``torn``.
+    """
+    tries = _RESYNC_TRIES
+    while offset < len(data):
+        frame = _frame_at(data, offset)
+        if frame is not None:
+            yield frame
+            offset += len(frame.raw)
+            continue
+        following, tries = _resynchronise(data, offset + 1, tries)
+        if following is None:
+            torn = tries > 0 and _looks_torn(data, offset)
+            yield Damage(offset, len(data) - offset, "torn" if torn else "damaged")
+            return
+        yield Damage(offset, following - offset, "damaged")
+        offset = following
+
+
+def _frame_at(data: memoryview, offset: int) -> Frame | None:
+    if len(data) - offset < FRAME_OVERHEAD:
+        return None
+    length, crc = _FRAME.unpack_from(data, offset)
+    end = offset + FRAME_OVERHEAD + length
+    if length > MAX_FRAME_BYTES or end > len(data):
+        return None
+    payload = data[offset + FRAME_OVERHEAD : end]
+    if zlib.crc32(payload) != crc:
+        return None
+    return Frame(offset, data[offset:end], payload)
+
+
+def _resynchronise(data: memoryview, offset: int, tries: int) -> tuple[int | None, int]:
+    """Return (offset of the next whole frame or None, tries left)."""
+    window = 1 << 20
+    while offset < len(data) and tries > 0:
+        # One byte of overlap, so that a signature across two windows is seen.
+        chunk = bytes(data[offset + FRAME_OVERHEAD : offset + FRAME_OVERHEAD + window + 1])
+        position = 0
+        while tries > 0:
+            position = _find_signature(chunk, position)
+            if position < 0 or position >= window:
+                break
+            tries -= 1
+            if _frame_at(data, offset + position) is not None:
+                return offset + position, tries
+            position += 1
+        offset += window
+    return None, tries
+
+
+def _find_signature(chunk: bytes, start: int) -> int:
+    return min(
+        (found for head in range(0x98, 0xA0) if (found := chunk.find(bytes((head, VERSION)), start)) >= 0),
+        default=-1,
+    )
+
+
+def _looks_torn(data: memoryview, offset: int) -> bool:
+    rest = len(data) - offset
+    if rest < FRAME_OVERHEAD:
+        return True
+    (length, _) = _FRAME.unpack_from(data, offset)
+    signature = bytes(data[offset + FRAME_OVERHEAD : offset + FRAME_OVERHEAD + 2])
+    plausible = len(signature) < 2 or (0x98 <= signature[0] < 0xA0 and signature[1] == VERSION)
+    return bool(FRAME_OVERHEAD + length > rest and length <= MAX_FRAME_BYTES and plausible)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()

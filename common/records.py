@@ -1,0 +1,328 @@
+"""The records that travel from sensor to correlator: their fields, units, defaults and checks.
+
+Each record is a NamedTuple: a plain array on the wire, in the order written here, and typed
+attributes in code.  The header frame of a flow log names the fields, so a reader maps an older or
+newer log by name (``RecordReader``).  Names follow IPFIX / RFC 5103 and Zeek's conn.log where those
+have one; ``_out`` is client to server, ``_in`` server to client.
+
+Every field is annotated with the kind of value it may hold; ``check`` refuses anything else, which is
+what stands between a socket and the store.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
+
+from common.errors import WireError
+
+UINT63_MAX: Final = (1 << 63) - 1
+
+# IPFIX flowEndReason (RFC 5102, 5.11.3). None in a record means that the flow is still open.
+END_REASONS: Final[Mapping[int, str]] = {
+    1: "idle",
+    2: "active",
+    3: "end_of_flow",
+    4: "forced",
+    5: "lack_of_resources",
+}
+# How client and server were told apart, strongest evidence first.
+ORIENTATIONS: Final[Mapping[int, str]] = {
+    0: "given",  # the source of an imported record says so
+    1: "syn",
+    2: "syn_ack",
+    3: "home_network",
+    4: "known_port",
+    5: "first_packet",
+}
+PROTOCOLS: Final[Mapping[int, str]] = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6"}
+
+Check = Callable[[object], bool]
+
+
+class Kind(NamedTuple):
+    """What a field may hold: a name for the documentation, and the check."""
+
+    name: str
+    check: Check
+
+
+class FieldDoc(NamedTuple):
+    """One field: its name, kind, default (``...`` when it must be given) and one line of meaning."""
+
+    name: str
+    kind: Kind
+    default: object
+    doc: str
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= UINT63_MAX
+
+
+def _is_signed(value: object) -> bool:
+    return type(value) is int and -UINT63_MAX <= value <= UINT63_MAX
+
+
+def _up_to(limit: int) -> Check:
+    return lambda value: type(value) is int and 0 <= value <= limit
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _is_address(value: object) -> bool:
+    return type(value) is bytes and len(value) in (4, 16)
+
+
+def _text(limit: int) -> Check:
+    # Control characters are refused here so that no terminal or log line has to fear a record.
+    return lambda value: type(value) is str and len(value) <= limit and value.isprintable()
+
+
+def _is_share(value: object) -> bool:
+    return type(value) is float and math.isfinite(value) and value >= 0.0
+
+
+def _array(length: int, check: Check) -> Check:
+    return lambda value: isinstance(value, tuple) and len(value) == length and all(map(check, value))
+
+
+def _list(limit: int, check: Check) -> Check:
+    return lambda value: isinstance(value, tuple) and len(value) <= limit and all(map(check, value))
+
+
+def _mapping(limit: int, key: Check, item: Check) -> Check:
+    def is_mapping(value: object) -> bool:
+        return (
+            isinstance(value, dict)
+            and len(value) <= limit
+            and all(key(k) and item(v) for k, v in value.items())
+        )
+
+    return is_mapping
+
+
+COUNT = Kind("count", _is_count)
+OPTIONAL_COUNT = Kind("count or nil", _optional(_is_count))
+BYTE = Kind("0..255", _up_to(0xFF))
+PORT = Kind("0..65535", _up_to(0xFFFF))
+VLAN = Kind("0..4095 or nil", _optional(_up_to(0xFFF)))
+END_REASON = Kind("flowEndReason or nil", _optional(lambda value: value in END_REASONS and type(value) is int))
+ORIENTATION = Kind("orientation", lambda value: type(value) is int and value in ORIENTATIONS)
+ADDRESS = Kind("4 or 16 bytes", _is_address)
+NAME = Kind("text, at most 255", _text(255))
+OPTIONAL_NAME = Kind("text, at most 255, or nil", _optional(_text(255)))
+HISTOGRAM = Kind("8 counts or nil", _optional(_array(8, _is_count)))
+SHARE = Kind("number or nil", _optional(_is_share))
+SPLT = Kind("up to 32 (signed bytes, gap ms) or nil", _optional(_list(32, _array(2, _is_signed))))
+FACTS = Kind(
+    "map of up to 32 short texts or nil",
+    _optional(_mapping(32, _text(64), lambda value: _is_signed(value) or _text(1024)(value))),
+)
+NAMES = Kind("up to 32 short texts or nil", _optional(_list(32, _text(64))))
+COUNTS_BY_NAME = Kind("map of up to 64 counts", _mapping(64, _text(64), _is_count))
+
+
+class FlowRecord(NamedTuple):
+    """One part of a flow (a biflow, RFC 5103).
+
+    Counters are deltas since the flow's previous part, so parts add up; flags, state, history and
+    the end reason describe the flow so far.  A part covers the time from the end of the part before
+    it (``start_ns``) to its own last packet (``end_ns``), so the parts' durations add up as well.
+    """
+
+    # identity
+    flow_id: Annotated[int, COUNT, "unique per sensor for ever; all parts of a flow share it"]
+    part: Annotated[int, COUNT, "0 for the first record of a flow, then 1, 2, ..."]
+    end_reason: Annotated[int | None, END_REASON, "IPFIX flowEndReason on the last part; nil while the flow is open"]
+    protocol: Annotated[int, BYTE, "IP protocol number"]
+    vlan: Annotated[int | None, VLAN, "outermost 802.1Q VLAN id, nil when untagged"]
+    client_ip: Annotated[bytes, ADDRESS, "who opened the flow"]
+    client_port: Annotated[int, PORT, "its port; for ICMP the type"]
+    server_ip: Annotated[bytes, ADDRESS, "who answered"]
+    server_port: Annotated[int, PORT, "its port; for ICMP the type of the answer, or the code"]
+    oriented_by: Annotated[int, ORIENTATION, "the evidence that told client from server"]
+    # time
+    flow_start_ns: Annotated[int, COUNT, "first packet of the flow, ns since 1970 UTC"]
+    start_ns: Annotated[int, COUNT, "start of this part: the flow's start, or the end of the part before"]
+    end_ns: Annotated[int, COUNT, "last packet of this part"]
+    # volume
+    packets_out: Annotated[int, COUNT, "packets, client to server"] = 0
+    packets_in: Annotated[int, COUNT, "packets, server to client"] = 0
+    wire_bytes_out: Annotated[int, COUNT, "IP bytes, headers included"] = 0
+    wire_bytes_in: Annotated[int, COUNT, "IP bytes, headers included"] = 0
+    payload_bytes_out: Annotated[int, COUNT, "TCP: unique stream bytes by sequence number; else payload bytes"] = 0
+    payload_bytes_in: Annotated[int, COUNT, "the same, server to client"] = 0
+    retransmitted_bytes_out: Annotated[int, COUNT, "TCP payload bytes already seen"] = 0
+    retransmitted_bytes_in: Annotated[int, COUNT, "the same, server to client"] = 0
+    missed_bytes_out: Annotated[int, COUNT, "TCP stream bytes never seen, known when the flow ends"] = 0
+    missed_bytes_in: Annotated[int, COUNT, "the same, server to client"] = 0
+    # TCP
+    tcp_flags_out: Annotated[int, BYTE, "union of the flags since the flow began (RFC 9293, 3.1)"] = 0
+    tcp_flags_in: Annotated[int, BYTE, "the same, server to client"] = 0
+    conn_state: Annotated[str | None, OPTIONAL_NAME, "Zeek's conn_state so far"] = None
+    history: Annotated[str | None, OPTIONAL_NAME, "Zeek's history letters so far"] = None
+    handshake_rtt_ns: Annotated[int | None, OPTIONAL_COUNT, "SYN to the ACK that completes the handshake"] = None
+    # shape
+    data_packets_out: Annotated[int | None, OPTIONAL_COUNT, "packets with payload"] = None
+    data_packets_in: Annotated[int | None, OPTIONAL_COUNT, "packets with payload"] = None
+    payload_sizes_out: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=20 64 128 256 512 1024 1400 more, bytes"] = None
+    payload_sizes_in: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=20 64 128 256 512 1024 1400 more, bytes"] = None
+    gaps_out: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=10ms 50ms 200ms 1s 2s 10s 60s more, data packets"] = None
+    gaps_in: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=10ms 50ms 200ms 1s 2s 10s 60s more, data packets"] = None
+    max_idle_ns: Annotated[int | None, OPTIONAL_COUNT, "longest silence between two packets"] = None
+    # interaction
+    keystroke_packets: Annotated[int | None, OPTIONAL_COUNT, "client packets of <=20 bytes (Zhang, Paxson 2000)"] = None
+    keystroke_pairs: Annotated[int | None, OPTIONAL_COUNT, "keystroke packets that follow one directly"] = None
+    keystroke_typed_pairs: Annotated[int | None, OPTIONAL_COUNT, "such pairs with a gap of 10 ms to 2 s"] = None
+    echoes: Annotated[int | None, OPTIONAL_COUNT, "server echoes of keystrokes (Argus' rule)"] = None
+    exchanges: Annotated[int | None, OPTIONAL_COUNT, "client bursts answered by a server burst"] = None
+    exchange_gaps: Annotated[int | None, OPTIONAL_COUNT, "gaps between exchanges"] = None
+    exchange_gap_mean_s: Annotated[float | None, SHARE, "mean of those gaps"] = None
+    exchange_gap_m2_s2: Annotated[float | None, SHARE, "sum of squared deviations (Welford)"] = None
+    exchange_gap_min_ns: Annotated[int | None, OPTIONAL_COUNT, "shortest of those gaps"] = None
+    exchange_gap_max_ns: Annotated[int | None, OPTIONAL_COUNT, "longest of those gaps"] = None
+    # first packets
+    splt: Annotated[
+        tuple[tuple[int, int], ...] | None, SPLT, "first data packets: payload bytes (negative = in), gap in ms"
+    ] = None
+    # content
+    app_out: Annotated[str | None, OPTIONAL_NAME, "what the client speaks, by its first bytes"] = None
+    app_in: Annotated[str | None, OPTIONAL_NAME, "what the server speaks, by its first bytes"] = None
+    first_popcount: Annotated[float | None, SHARE, "first client payload: set bits per byte"] = None
+    first_printable: Annotated[float | None, SHARE, "first client payload: printable share"] = None
+    first_printable_run: Annotated[int | None, OPTIONAL_COUNT, "first client payload: longest printable run"] = None
+    first_entropy: Annotated[float | None, SHARE, "first client payload: Shannon entropy, bits per byte"] = None
+    host: Annotated[str | None, OPTIONAL_NAME, "name the client asked for: SNI, HTTP Host, CONNECT target"] = None
+    facts: Annotated[dict[str, str | int] | None, FACTS, "protocol facts, such as ALPN or SSH banner"] = None
+    anomalies: Annotated[tuple[str, ...] | None, NAMES, "what was wrong with the protocol"] = None
+
+
+class SensorStats(NamedTuple):
+    """A sensor's account of itself; counters run from the start of the run."""
+
+    time_ns: Annotated[int, COUNT, "when it was taken"]
+    version: Annotated[str, NAME, "of the sensor program"]
+    source: Annotated[str, NAME, "interface or file"]
+    packets: Annotated[int, COUNT, "packets read, accepted or not"] = 0
+    accepted: Annotated[int, COUNT, "packets that were counted in a flow"] = 0
+    filtered: Annotated[int, COUNT, "packets that the filter expression left out (files; live it is the kernel's)"] = 0
+    wire_bytes: Annotated[int, COUNT, "IP bytes of the accepted packets"] = 0
+    rejected: Annotated[dict[str, int], COUNTS_BY_NAME, "packets not counted in any flow, by reason"] = {}  # noqa: RUF012 - never mutated: a NamedTuple default
+    kernel_drops: Annotated[int, COUNT, "packets the kernel dropped for want of room"] = 0
+    interface_drops: Annotated[int, COUNT, "packets the interface dropped"] = 0
+    flows_open: Annotated[int, COUNT, "in the table now"] = 0
+    flows_started: Annotated[int, COUNT, "flows seen"] = 0
+    flows_evicted: Annotated[int, COUNT, "ended early because the table was full"] = 0
+    records: Annotated[int, COUNT, "flow records handed out"] = 0
+    alarms: Annotated[int, COUNT, "sensor threshold alarms raised"] = 0
+    alarms_dropped: Annotated[int, COUNT, "threshold alarms lost because their queue was full"] = 0
+    frames_unacknowledged: Annotated[int, COUNT, "frames waiting for the correlator"] = 0
+    frames_dropped: Annotated[int, COUNT, "frames dropped at the spool's bound"] = 0
+    spool_bytes: Annotated[int, COUNT, "bytes on disk that wait for the correlator"] = 0
+
+
+class SensorAlarm(NamedTuple):
+    """A flow passed one of the sensor's own thresholds (tcpstatflow's -x, -y and -z)."""
+
+    time_ns: Annotated[int, COUNT, "the packet that passed the limit"]
+    rule: Annotated[str, NAME, "bytes, duration or packets"]
+    value: Annotated[int, COUNT, "measured; a duration in ns"]
+    limit: Annotated[int, COUNT, "configured; a duration in ns"]
+    flow_id: Annotated[int, COUNT, "the flow"]
+    protocol: Annotated[int, BYTE, "IP protocol number"]
+    client_ip: Annotated[bytes, ADDRESS, "who opened the flow"]
+    client_port: Annotated[int, PORT, "its port"]
+    server_ip: Annotated[bytes, ADDRESS, "who answered"]
+    server_port: Annotated[int, PORT, "its port"]
+    packets_out: Annotated[int, COUNT, "so far, client to server"]
+    packets_in: Annotated[int, COUNT, "so far, server to client"]
+    payload_bytes_out: Annotated[int, COUNT, "so far, client to server"]
+    payload_bytes_in: Annotated[int, COUNT, "so far, server to client"]
+    duration_ns: Annotated[int, COUNT, "so far"]
+
+
+Record = FlowRecord | SensorStats | SensorAlarm
+R = TypeVar("R", FlowRecord, SensorStats, SensorAlarm)
+
+RECORD_TYPES: Final[Mapping[str, type[FlowRecord] | type[SensorStats] | type[SensorAlarm]]] = {
+    "flow": FlowRecord,
+    "stats": SensorStats,
+    "alarm": SensorAlarm,
+}
+
+
+def fields_of(record_type: type[Any]) -> tuple[FieldDoc, ...]:
+    """Return the documented fields of a record type, in wire order."""
+    hints = get_type_hints(record_type, include_extras=True)
+    defaults = record_type._field_defaults
+    return tuple(
+        FieldDoc(name, hints[name].__metadata__[0], defaults.get(name, ...), hints[name].__metadata__[1])
+        for name in record_type._fields
+    )
+
+
+class RecordReader(Generic[R]):
+    """Turns wire rows whose columns have the given names into checked records of one type.
+
+    Names this program does not know are ignored; fields the writer did not know get their default.
+    Construction raises WireError when a required field is missing.
+    """
+
+    def __init__(self, record_type: type[R], names: Sequence[str]) -> None:
+        self._type = record_type
+        self._fields = fields_of(record_type)
+        self._width = len(names)
+        self._direct = tuple(names) == record_type._fields
+        position = {name: index for index, name in enumerate(names)}
+        self._positions = [position.get(field.name) for field in self._fields]
+        # Most of a record is plain counts and absent groups: those take the two quick loops.
+        checks = [(index, field.kind) for index, field in enumerate(self._fields)]
+        self._counts = [index for index, kind in checks if kind is COUNT]
+        self._optional = [(index, kind.check) for index, kind in checks if kind.check(None)]
+        self._others = [
+            (index, kind.check) for index, kind in checks if kind is not COUNT and not kind.check(None)
+        ]
+        missing = [
+            field.name for field in self._fields if field.default is ... and field.name not in position
+        ]
+        if missing:
+            raise WireError("schema", f"the header names no {', '.join(missing)}")
+
+    def read(self, row: object) -> R:
+        """Return the record of one wire row, or raise WireError saying which field is wrong."""
+        if not isinstance(row, tuple) or len(row) != self._width:
+            raise WireError("record_shape", f"a record is an array of {self._width} values")
+        values = row if self._direct else self._mapped(row)
+        for index in self._counts:
+            value = values[index]
+            if type(value) is not int or not 0 <= value <= UINT63_MAX:
+                raise self._wrong(index, value)
+        for index, check in self._optional:
+            value = values[index]
+            if value is not None and not check(value):
+                raise self._wrong(index, value)
+        for index, check in self._others:
+            if not check(values[index]):
+                raise self._wrong(index, values[index])
+        return self._type(*values)
+
+    def _wrong(self, index: int, value: object) -> WireError:
+        return WireError("record_value", f"{self._fields[index].name} is {value!r:.80}")
+
+    def _mapped(self, row: tuple[object, ...]) -> tuple[object, ...]:
+        return tuple(
+            field.default if position is None else row[position]
+            for field, position in zip(self._fields, self._positions, strict=True)
+        )
+
+
+def check_flow(record: FlowRecord) -> None:
+    """Raise WireError when a flow record's fields contradict each other."""
+    if record.end_ns < record.start_ns or record.start_ns < record.flow_start_ns:
+        raise WireError("record_time", f"flow {record.flow_id} ends or goes on before it starts")
+    if len(record.client_ip) != len(record.server_ip):
+        raise WireError("record_value", f"flow {record.flow_id} mixes IPv4 and IPv6")

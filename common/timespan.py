@@ -1,0 +1,55 @@
+"""Times and durations: integer nanoseconds since the epoch inside, ISO 8601 in UTC outside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+NS_PER_S = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_NS = 253_402_300_799 * NS_PER_S  # the end of year 9999, the last that datetime can print
+
+
+def iso_time(time_ns: int) -> str:
+    """Return ``2003-11-24T14:30:17Z``; the fraction appears only when there is one.
+
+    Years that datetime cannot print come out as the clamped first or last instant it can.
+    """
+    clamped = min(max(time_ns, 0), _LAST_NS)
+    seconds, fraction_ns = divmod(clamped, NS_PER_S)
+    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    if fraction_ns:
+        text += f".{fraction_ns:09d}".rstrip("0")
+    return text + "Z"
+
+
+def parse_time(text: str) -> int:
+    """Return nanoseconds of an ISO 8601 date or time (UTC unless it says otherwise) or of epoch seconds."""
+    stripped = text.strip()
+    try:
+        moment = datetime.fromisoformat(stripped)
+    except ValueError:
+        try:
+            return seconds_to_ns(stripped)
+        except ValueError:
+            raise ValueError(
+                f"not a time: {text!r}; write 2026-11-21, 2026-11-21T14:30:00Z or seconds since 1970"
+            ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1000
+
+
+def seconds_to_ns(text: str) -> int:
+    """Return nanoseconds of decimal seconds in text, exactly (``1705192016.281275`` loses nothing)."""
+    sign = -1 if text.startswith("-") else 1
+    whole, _, fraction = text.lstrip("+-").partition(".")
+    if not (whole + fraction).isdigit() or not (whole + fraction).isascii():
+        raise ValueError(f"not a number of seconds: {text!r}")
+    return sign * (int(whole or "0") * NS_PER_S + int((fraction + "000000000")[:9]))
+
+
+def seconds(duration_ns: int) -> float | int:
+    """Return a duration in seconds, an int when it is whole (so that 64 s prints as 64)."""
+    whole, rest = divmod(duration_ns, NS_PER_S)
+    return whole if not rest else round(duration_ns / NS_PER_S, 9)

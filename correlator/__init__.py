@@ -1,0 +1,1 @@
+"""The correlator: flow records into a store, views and alarms."""

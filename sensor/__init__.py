@@ -1,0 +1,1 @@
+"""The sensor: packets on the tap into flow records, written to a flow log and shipped."""
