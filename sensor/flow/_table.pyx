@@ -1,0 +1,825 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The bounded flow table: packets in, flow records out when flows end or their active timeout passes.
+
+Time comes with the packets (or with ``advance`` on a silent wire).  Inside, time is the table's own
+tick: packet time that never goes back.  A step back of more than a minute (a clock set right, one
+capture after another) shifts the tick instead, so that timeouts go on counting; lesser disorder is
+taken as it comes.
+
+Flows sit in one list per idle timeout, oldest first, exact to one second (REQUEUE_NS), and in one
+list by the start of their open part.  So ending idle flows, cutting parts and finding the flow to
+give up when the table is full each look at a list's head only.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from sensor.decode._frame cimport (
+    ACCEPTED, BAD_TIME, NO_MEMORY, NO_VLAN, PROTO_ICMP, PROTO_ICMP6, PROTO_TCP, PROTO_UDP,
+    REJECT_COUNT, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Packet, Reject, decode_frame,
+)
+from sensor.flow._table cimport QUEUES, Event, Flow, Key, Network, Side
+from sensor.flow._tcp cimport (
+    CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, missed, track_state,
+    track_stream,
+)
+
+from sensor.decode._frame import REJECT_REASONS
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    static inline uint64_t tw_fold(uint64_t a, uint64_t b) {
+        unsigned __int128 product = (unsigned __int128)a * b;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    """
+    uint64_t tw_fold(uint64_t a, uint64_t b) noexcept nogil
+
+cdef enum:
+    # The idle lists, in the order in which a sweep looks at them.
+    CLOSING = 0
+    UNESTABLISHED
+    ICMP
+    UDP
+    ESTABLISHED_TCP
+    NOWHERE = 0xFF          # a free slot
+
+cdef enum:
+    # IPFIX flowEndReason
+    STILL_OPEN = 0
+    IDLE = 1
+    END_OF_FLOW = 3
+    FORCED = 4
+    LACK_OF_RESOURCES = 5
+
+cdef enum:
+    # oriented_by, as in common.records.ORIENTATIONS
+    BY_SYN = 1
+    BY_SYN_ACK
+    BY_HOME_NETWORK
+    BY_KNOWN_PORT
+    BY_FIRST_PACKET
+
+cdef enum:
+    # Event kinds; the first three are thresholds, and their bit in Flow.alarmed is 1 << kind.
+    EVENT_BYTES = 0
+    EVENT_DURATION
+    EVENT_PACKETS
+    EVENT_NEW_FLOW
+    EVENT_PACKET
+
+cdef enum:
+    CHUNK_FLOWS = 1024
+    FIRST_BUCKETS = 1 << 14
+    SWEEP_LIMIT = 256
+    OUT_CAPACITY = 4096
+    OUT_HIGH = 2048         # a walker stops here; a packet and its sweep add at most SWEEP_LIMIT + 2
+    EVENT_CAPACITY = 1024
+    EVENT_HIGH = 512
+    MAX_NETWORKS = 1024
+
+cdef uint32_t NIL = 0xFFFFFFFF
+cdef int64_t SECOND = 1000000000
+cdef int64_t REQUEUE_NS = 1000000000
+cdef int64_t SWEEP_NS = 100000000
+cdef int64_t STEP_BACK_NS = 60 * SECOND
+cdef int64_t LINGER_NS = 5 * SECOND
+cdef int64_t MAX_TIME_NS = (<int64_t> 1) << 62
+
+EVENT_KINDS = ("bytes", "duration", "packets", "new_flow", "packet")
+
+# Ports of 1024 and above on which services commonly listen; below 1024 all are (RFC 6335).
+SERVICE_PORTS = (
+    1080, 1194, 1433, 1521, 1723, 1883, 1935, 2049, 2222, 3000, 3128, 3268, 3306, 3389, 4443, 5060, 5061,
+    5222, 5223, 5269, 5432, 5672, 5900, 5901, 5985, 6379, 6443, 6667, 6697, 8000, 8008, 8080, 8081, 8088,
+    8443, 8883, 8888, 9000, 9001, 9090, 9200, 9418, 11211, 27017,
+)
+cdef uint8_t[65536] known_port
+memset(known_port, 0, 65536)
+memset(known_port, 1, 1024)
+for _port in SERVICE_PORTS:
+    known_port[_port] = 1
+
+
+cdef class FlowTable:
+    """Counts packets into flows and hands their records out as plain tuples in FlowRecord's order.
+
+    All durations are ns; 0 switches ``active_timeout`` and each ``alarm_`` limit off.  ``home`` lists
+    (packed address, prefix length).  ``seed`` keys the hash, so that nobody outside can aim at one bucket.
+    """
+
+    def __cinit__(
+        self,
+        *,
+        int64_t active_timeout_ns=60 * SECOND,
+        int64_t tcp_timeout_ns=7200 * SECOND,
+        int64_t tcp_unestablished_timeout_ns=60 * SECOND,
+        int64_t udp_timeout_ns=120 * SECOND,
+        int64_t icmp_timeout_ns=60 * SECOND,
+        uint32_t max_flows=1_000_000,
+        int64_t alarm_bytes=0,
+        int64_t alarm_duration_ns=0,
+        int64_t alarm_packets=0,
+        bint vlan_in_key=True,
+        bint trace=False,
+        home=(),
+        uint64_t first_flow_id=1,
+        bytes seed=b"\0" * 32,
+    ):
+        if len(seed) != 32:
+            raise ValueError("the hash seed has 32 bytes")
+        if max_flows < 1 or max_flows > 0x7FFFFFFF:
+            raise ValueError("max_flows is 1 to 2147483647")
+        memcpy(self.seed, <const char*> seed, 32)
+        self.idle_timeout[:] = [
+            LINGER_NS, tcp_unestablished_timeout_ns, icmp_timeout_ns, udp_timeout_ns, tcp_timeout_ns
+        ]
+        self.active_timeout = active_timeout_ns
+        self.max_flows = max_flows
+        self.alarm_bytes = alarm_bytes
+        self.alarm_duration = alarm_duration_ns
+        self.alarm_packets = alarm_packets
+        self.watching = alarm_bytes > 0 or alarm_duration_ns > 0 or alarm_packets > 0
+        self.tracing = trace
+        self.vlan_in_key = vlan_in_key
+        self.next_flow_id = first_flow_id
+        self.free_list = NIL
+        self.active_head = self.active_tail = NIL
+        memset(self.idle_head, 0xFF, sizeof(self.idle_head))
+        memset(self.idle_tail, 0xFF, sizeof(self.idle_tail))
+        self.stash = []
+        self.bucket_mask = FIRST_BUCKETS - 1
+        self.buckets = <uint32_t*> malloc(FIRST_BUCKETS * sizeof(uint32_t))
+        self.chunks = <Flow**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Flow*))
+        self.out = <Flow*> malloc(OUT_CAPACITY * sizeof(Flow))
+        self.events = <Event*> malloc(EVENT_CAPACITY * sizeof(Event))
+        if self.buckets == NULL or self.chunks == NULL or self.out == NULL or self.events == NULL:
+            raise MemoryError()
+        memset(self.buckets, 0xFF, FIRST_BUCKETS * sizeof(uint32_t))
+        self.set_home(home)
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.chunks != NULL:
+            for i in range(self.chunk_count):
+                free(self.chunks[i])
+        free(self.chunks)
+        free(self.buckets)
+        free(self.out)
+        free(self.events)
+        free(self.networks)
+
+    def set_home(self, home):
+        """Take the home networks: (packed address, prefix length) each."""
+        cdef uint32_t i
+        cdef bytearray address, mask
+        cdef bytes packed
+        if len(home) > MAX_NETWORKS:
+            raise ValueError(f"at most {MAX_NETWORKS} home networks")
+        if not home:
+            return
+        self.networks = <Network*> calloc(len(home), sizeof(Network))
+        if self.networks == NULL:
+            raise MemoryError()
+        for i, (packed, prefix) in enumerate(home):
+            bits = (1 << prefix) - 1 << (len(packed) * 8 - prefix)
+            mask = bytearray(bits.to_bytes(len(packed)).ljust(16, b"\0"))
+            address = bytearray((int.from_bytes(packed) & bits).to_bytes(len(packed)).ljust(16, b"\0"))
+            memcpy(self.networks[i].address, <const char*> address, 16)
+            memcpy(self.networks[i].mask, <const char*> mask, 16)
+            self.networks[i].ip_version = 4 if len(packed) == 4 else 6
+        self.network_count = <uint32_t> len(home)
+
+    # -- packets in ------------------------------------------------------------------------------
+
+    def feed_frame(self, int link_type, int64_t time_ns, const uint8_t[::1] frame not None, length=None):
+        """Count one frame that Python holds (live capture, tests); ``length`` is that on the wire."""
+        cdef const uint8_t* at = &frame[0] if frame.shape[0] else NULL
+        cdef uint32_t captured = <uint32_t> frame.shape[0]
+        self.count_frame(link_type, time_ns, at, captured, captured if length is None else length)
+        if self.wants_drain():
+            self.stash.extend(self.drain())
+
+    cdef bint wants_drain(self) noexcept nogil:
+        return self.out_count >= OUT_HIGH or self.event_count >= EVENT_HIGH
+
+    cdef void count_frame(
+        self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured, uint32_t length
+    ) noexcept nogil:
+        cdef Packet packet
+        cdef Reject reason
+        self.packets += 1
+        if time_ns < 0 or time_ns >= MAX_TIME_NS:
+            self.rejected[<int> BAD_TIME] += 1
+            return
+        packet.time_ns = time_ns
+        reason = decode_frame(link_type, frame, captured, length, &packet)
+        if reason == ACCEPTED:
+            reason = self.update(&packet)
+        if reason == ACCEPTED:
+            self.accepted += 1
+            self.wire_bytes += packet.wire_bytes
+        else:
+            self.rejected[<int> reason] += 1
+
+    cdef Reject update(self, Packet* packet) noexcept nogil:
+        """Count an accepted packet in its flow, opening, cutting or ending flows on the way."""
+        cdef Key key
+        cdef uint8_t direction = make_key(packet, self.vlan_in_key, &key)
+        cdef uint64_t tick = self.clock(packet.time_ns)
+        cdef uint32_t hash_ = hash_key(&key, self.seed)
+        cdef uint32_t index
+        cdef Flow* flow
+        cdef bint idle
+        if <int64_t> (self.tick - self.next_sweep) >= 0:
+            self.sweep()
+        index = self.find(&key, hash_)
+        if index != NIL:
+            flow = self.at(index)
+            if self.is_over(flow, packet, direction, tick):
+                idle = flow.queue != CLOSING and <int64_t> (tick - flow.last_tick) > self.idle_timeout[flow.queue]
+                self.end_flow(index, IDLE if idle else END_OF_FLOW)
+                index = NIL
+        if index == NIL:
+            index = self.open_flow(&key, hash_, packet, direction, tick)
+            if index == NIL:
+                return NO_MEMORY
+        self.add(index, packet, direction, tick)
+        return ACCEPTED
+
+    cdef Flow* at(self, uint32_t index) noexcept nogil:
+        return &self.chunks[index // CHUNK_FLOWS][index % CHUNK_FLOWS]
+
+    cdef uint64_t clock(self, int64_t time_ns) noexcept nogil:
+        """Return the tick of a packet time, and move the table's clock on."""
+        if not self.clock_set:
+            self.clock_set = True
+            self.high_water_ns = time_ns
+        elif time_ns > self.high_water_ns:
+            self.high_water_ns = time_ns
+        elif time_ns < self.high_water_ns - STEP_BACK_NS:
+            self.tick_offset += <uint64_t> (self.high_water_ns - time_ns)
+            self.high_water_ns = time_ns
+            self.clock_steps += 1
+        self.tick = <uint64_t> self.high_water_ns + self.tick_offset
+        return <uint64_t> time_ns + self.tick_offset
+
+    cdef uint32_t find(self, Key* key, uint32_t hash_) noexcept nogil:
+        cdef uint32_t index = self.buckets[hash_ & self.bucket_mask]
+        cdef Flow* flow
+        while index != NIL:
+            flow = self.at(index)
+            if flow.hash == hash_ and same_key(&flow.key, key):
+                return index
+            index = flow.next_in_bucket
+        return NIL
+
+    cdef bint is_over(self, Flow* flow, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil:
+        """Tell whether a packet belongs to a new flow although the key's old one is still there."""
+        cdef bint opens = packet.protocol == PROTO_TCP and packet.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN
+        cdef Side* sender = &flow.side[direction]
+        if flow.queue == CLOSING:
+            return opens or <int64_t> (tick - flow.closed_tick) > LINGER_NS
+        if <int64_t> (tick - flow.last_tick) > self.idle_timeout[flow.queue]:
+            return True
+        # The same four numbers used again: a SYN with another initial sequence number.
+        return opens and sender.sequence_known and (
+            not sender.tcp_flags & TCP_SYN or sender.initial_sequence != packet.sequence
+        )
+
+    cdef void add(self, uint32_t index, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil:
+        """Add a packet to its flow: the counters, the state, and the lists the flow sits in."""
+        cdef Flow* flow = self.at(index)
+        cdef Side* sender = &flow.side[direction]
+        cdef Side* peer = &flow.side[1 - direction]
+        cdef uint8_t queue
+        if flow.in_active_list and self.active_timeout and (
+            <int64_t> (tick - flow.active_tick) >= self.active_timeout
+        ):
+            self.hand_out(index, STILL_OPEN)
+        if packet.time_ns > flow.last_ns:
+            flow.last_ns = packet.time_ns
+        if <int64_t> (tick - flow.last_tick) > 0:
+            flow.last_tick = tick
+        sender.packets += 1
+        sender.total_packets += 1
+        sender.wire_bytes += packet.wire_bytes
+        queue = flow.queue
+        if packet.protocol == PROTO_TCP:
+            track_handshake(flow, sender, packet, direction)
+            sender.tcp_flags |= packet.tcp_flags
+            track_stream(sender, packet.sequence, packet.payload_bytes, packet.tcp_flags)
+            track_state(sender, peer, packet.tcp_flags)
+            queue = tcp_queue(flow, sender, peer, packet.tcp_flags)
+        else:
+            sender.payload_bytes += packet.payload_bytes
+            sender.total_payload_bytes += packet.payload_bytes
+        if queue != flow.queue:
+            flow.closed_tick = tick
+            self.requeue(index, queue, tick)
+        elif queue != CLOSING and <int64_t> (tick - flow.queued_tick) > REQUEUE_NS:
+            self.requeue(index, queue, tick)
+        if not flow.in_active_list:
+            self.link_active(index)
+        if self.watching:
+            self.watch(flow, packet)
+        if self.tracing:
+            self.add_event(flow, EVENT_PACKET, packet.time_ns, packet.payload_bytes, 0, direction)
+
+    # -- flows open and end ----------------------------------------------------------------------
+
+    cdef uint32_t open_flow(
+        self, Key* key, uint32_t hash_, Packet* packet, uint8_t direction, uint64_t tick
+    ) noexcept nogil:
+        cdef uint32_t index, bucket
+        cdef uint8_t queue
+        cdef Flow* flow
+        if self.flows_open >= self.max_flows:
+            self.evict()
+        index = self.take_slot()
+        if index == NIL:
+            return NIL
+        if self.flows_open > self.bucket_mask:
+            self.grow_buckets()
+        flow = self.at(index)
+        memset(flow, 0, sizeof(Flow))
+        flow.key = key[0]
+        flow.hash = hash_
+        flow.flow_id = self.next_flow_id
+        self.next_flow_id += 1
+        flow.flow_start_ns = flow.part_start_ns = flow.last_ns = packet.time_ns
+        flow.syn_ns = flow.handshake_rtt_ns = -1
+        flow.last_tick = tick
+        flow.vlan = packet.vlan
+        self.orient(flow, packet, direction)
+        bucket = hash_ & self.bucket_mask
+        flow.next_in_bucket = self.buckets[bucket]
+        self.buckets[bucket] = index
+        flow.queue = NOWHERE
+        if packet.protocol == PROTO_TCP:
+            queue = UNESTABLISHED
+        else:
+            queue = UDP if packet.protocol == PROTO_UDP else ICMP
+        self.requeue(index, queue, tick)
+        self.flows_open += 1
+        self.flows_started += 1
+        if self.tracing:
+            self.add_event(flow, EVENT_NEW_FLOW, packet.time_ns, 0, 0, direction)
+        return index
+
+    cdef uint32_t take_slot(self) noexcept nogil:
+        cdef uint32_t index
+        if self.free_list == NIL and not self.grow_chunks():
+            return NIL
+        index = self.free_list
+        self.free_list = self.at(index).next_in_bucket
+        return index
+
+    cdef bint grow_chunks(self) noexcept nogil:
+        cdef uint32_t i, base = self.chunk_count * CHUNK_FLOWS
+        cdef Flow* chunk
+        if self.chunk_count > self.max_flows // CHUNK_FLOWS:
+            return False
+        chunk = <Flow*> malloc(CHUNK_FLOWS * sizeof(Flow))
+        if chunk == NULL:
+            return False
+        self.chunks[self.chunk_count] = chunk
+        self.chunk_count += 1
+        for i in range(CHUNK_FLOWS):
+            chunk[i].queue = NOWHERE
+            chunk[i].next_in_bucket = base + i + 1 if i + 1 < CHUNK_FLOWS else NIL
+        self.free_list = base
+        return True
+
+    cdef void grow_buckets(self) noexcept nogil:
+        """Double the buckets; when there is no memory for it, chains grow longer instead."""
+        cdef uint32_t mask = self.bucket_mask * 2 + 1
+        cdef uint32_t* buckets = <uint32_t*> malloc((<size_t> mask + 1) * sizeof(uint32_t))
+        cdef uint32_t chunk, i, index
+        cdef Flow* flow
+        if buckets == NULL:
+            return
+        memset(buckets, 0xFF, (<size_t> mask + 1) * sizeof(uint32_t))
+        for chunk in range(self.chunk_count):
+            for i in range(CHUNK_FLOWS):
+                flow = &self.chunks[chunk][i]
+                if flow.queue == NOWHERE:
+                    continue
+                index = chunk * CHUNK_FLOWS + i
+                flow.next_in_bucket = buckets[flow.hash & mask]
+                buckets[flow.hash & mask] = index
+        free(self.buckets)
+        self.buckets = buckets
+        self.bucket_mask = mask
+
+    cdef void orient(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil:
+        """Tell client from server by the best evidence that the first packet gives."""
+        cdef uint8_t sender = direction, receiver = 1 - direction
+        cdef bint tcp = packet.protocol == PROTO_TCP
+        cdef bint from_home, to_home, from_known, to_known
+        if tcp and packet.tcp_flags & (TCP_SYN | TCP_RST) == TCP_SYN:
+            flow.oriented_by = BY_SYN_ACK if packet.tcp_flags & TCP_ACK else BY_SYN
+            flow.client = receiver if packet.tcp_flags & TCP_ACK else sender
+            return
+        flow.oriented_by = BY_HOME_NETWORK
+        from_home = self.is_home(packet.source, packet.ip_version)
+        to_home = self.is_home(packet.destination, packet.ip_version)
+        if from_home != to_home:
+            flow.client = sender if from_home else receiver
+            return
+        flow.oriented_by = BY_KNOWN_PORT
+        if tcp or packet.protocol == PROTO_UDP:
+            from_known = known_port[packet.source_port]
+            to_known = known_port[packet.destination_port]
+            if from_known != to_known:
+                flow.client = receiver if from_known else sender
+                return
+            if tcp and packet.source_port != packet.destination_port:
+                flow.client = receiver if packet.source_port < packet.destination_port else sender
+                return
+        flow.oriented_by = BY_FIRST_PACKET
+        flow.client = sender
+
+    cdef bint is_home(self, uint64_t* address, uint8_t ip_version) noexcept nogil:
+        cdef uint32_t i
+        cdef Network* network
+        for i in range(self.network_count):
+            network = &self.networks[i]
+            if network.ip_version == ip_version and (
+                address[0] & network.mask[0] == network.address[0]
+                and address[1] & network.mask[1] == network.address[1]
+            ):
+                return True
+        return False
+
+    cdef void end_flow(self, uint32_t index, uint8_t end_reason) noexcept nogil:
+        """Hand out a flow's last record and free its slot."""
+        cdef Flow* flow = self.at(index)
+        cdef uint32_t* link = &self.buckets[flow.hash & self.bucket_mask]
+        self.hand_out(index, end_reason)
+        while link[0] != index:
+            link = &self.at(link[0]).next_in_bucket
+        link[0] = flow.next_in_bucket
+        self.unlink_idle(index)
+        flow.queue = NOWHERE
+        flow.next_in_bucket = self.free_list
+        self.free_list = index
+        self.flows_open -= 1
+
+    cdef void hand_out(self, uint32_t index, uint8_t end_reason) noexcept nogil:
+        """Copy the flow's open part out as a record, and begin the next part."""
+        cdef Flow* flow = self.at(index)
+        cdef int i
+        if self.out_count < OUT_CAPACITY:
+            memcpy(&self.out[self.out_count], flow, sizeof(Flow))
+            self.out[self.out_count].end_reason = end_reason
+            self.out_count += 1
+            self.records += 1
+        else:
+            self.records_dropped += 1
+        flow.part += 1
+        flow.part_start_ns = flow.last_ns
+        for i in range(2):
+            flow.side[i].packets = 0
+            flow.side[i].wire_bytes = 0
+            flow.side[i].payload_bytes = 0
+            flow.side[i].retransmitted_bytes = 0
+        if flow.in_active_list:
+            self.unlink_active(index)
+
+    cdef void evict(self) noexcept nogil:
+        """Make room: give up the flow that has been silent longest."""
+        cdef uint32_t oldest = NIL
+        cdef int queue
+        for queue in range(QUEUES):
+            if self.idle_head[queue] != NIL and (
+                oldest == NIL
+                or <int64_t> (self.at(self.idle_head[queue]).queued_tick - self.at(oldest).queued_tick) < 0
+            ):
+                oldest = self.idle_head[queue]
+        if oldest != NIL:
+            self.end_flow(oldest, LACK_OF_RESOURCES)
+            self.flows_evicted += 1
+
+    cdef void sweep(self) noexcept nogil:
+        """End flows whose idle timeout has passed and cut parts that are due, a bounded number at once."""
+        cdef int budget = SWEEP_LIMIT
+        cdef int queue
+        cdef Flow* flow
+        cdef uint64_t since
+        for queue in range(QUEUES):
+            while budget and self.idle_head[queue] != NIL:
+                flow = self.at(self.idle_head[queue])
+                since = flow.closed_tick if queue == CLOSING else flow.last_tick
+                if <int64_t> (self.tick - since) <= self.idle_timeout[queue]:
+                    break
+                self.end_flow(self.idle_head[queue], END_OF_FLOW if queue == CLOSING else IDLE)
+                budget -= 1
+        while budget and self.active_timeout and self.active_head != NIL:
+            flow = self.at(self.active_head)
+            if <int64_t> (self.tick - flow.active_tick) < self.active_timeout:
+                break
+            self.hand_out(self.active_head, STILL_OPEN)
+            budget -= 1
+        self.next_sweep = self.tick + <uint64_t> SWEEP_NS if budget else self.tick
+
+    # -- the lists -------------------------------------------------------------------------------
+
+    cdef void requeue(self, uint32_t index, uint8_t queue, uint64_t tick) noexcept nogil:
+        """Put a flow at the young end of an idle list."""
+        cdef Flow* flow = self.at(index)
+        if flow.queue != NOWHERE:
+            self.unlink_idle(index)
+        flow.queue = queue
+        flow.queued_tick = tick
+        flow.idle_next = NIL
+        flow.idle_previous = self.idle_tail[queue]
+        if self.idle_tail[queue] == NIL:
+            self.idle_head[queue] = index
+        else:
+            self.at(self.idle_tail[queue]).idle_next = index
+        self.idle_tail[queue] = index
+
+    cdef void unlink_idle(self, uint32_t index) noexcept nogil:
+        cdef Flow* flow = self.at(index)
+        if flow.idle_previous == NIL:
+            self.idle_head[flow.queue] = flow.idle_next
+        else:
+            self.at(flow.idle_previous).idle_next = flow.idle_next
+        if flow.idle_next == NIL:
+            self.idle_tail[flow.queue] = flow.idle_previous
+        else:
+            self.at(flow.idle_next).idle_previous = flow.idle_previous
+
+    cdef void link_active(self, uint32_t index) noexcept nogil:
+        cdef Flow* flow = self.at(index)
+        flow.in_active_list = 1
+        flow.active_tick = self.tick
+        flow.active_next = NIL
+        flow.active_previous = self.active_tail
+        if self.active_tail == NIL:
+            self.active_head = index
+        else:
+            self.at(self.active_tail).active_next = index
+        self.active_tail = index
+
+    cdef void unlink_active(self, uint32_t index) noexcept nogil:
+        cdef Flow* flow = self.at(index)
+        flow.in_active_list = 0
+        if flow.active_previous == NIL:
+            self.active_head = flow.active_next
+        else:
+            self.at(flow.active_previous).active_next = flow.active_next
+        if flow.active_next == NIL:
+            self.active_tail = flow.active_previous
+        else:
+            self.at(flow.active_next).active_previous = flow.active_previous
+
+    # -- thresholds and traces -------------------------------------------------------------------
+
+    cdef void watch(self, Flow* flow, Packet* packet) noexcept nogil:
+        """Report each of tcpstatflow's thresholds once per flow, by the packet that passes it."""
+        cdef int64_t payload = flow.side[0].total_payload_bytes + flow.side[1].total_payload_bytes
+        cdef int64_t packets = flow.side[0].total_packets + flow.side[1].total_packets
+        cdef int64_t duration = flow.last_ns - flow.flow_start_ns
+        if self.alarm_bytes and payload > self.alarm_bytes and not flow.alarmed & 1 << EVENT_BYTES:
+            flow.alarmed |= 1 << EVENT_BYTES
+            self.add_event(flow, EVENT_BYTES, packet.time_ns, payload, self.alarm_bytes, 0)
+        if self.alarm_duration and duration > self.alarm_duration and not flow.alarmed & 1 << EVENT_DURATION:
+            flow.alarmed |= 1 << EVENT_DURATION
+            self.add_event(flow, EVENT_DURATION, packet.time_ns, duration, self.alarm_duration, 0)
+        if self.alarm_packets and packets > self.alarm_packets and not flow.alarmed & 1 << EVENT_PACKETS:
+            flow.alarmed |= 1 << EVENT_PACKETS
+            self.add_event(flow, EVENT_PACKETS, packet.time_ns, packets, self.alarm_packets, 0)
+
+    cdef void add_event(
+        self, Flow* flow, uint8_t kind, int64_t time_ns, int64_t value, int64_t limit, uint8_t direction
+    ) noexcept nogil:
+        cdef Event* event
+        if kind <= EVENT_PACKETS:
+            self.alarms += 1
+        if self.event_count >= EVENT_CAPACITY:
+            self.events_dropped += 1
+            return
+        event = &self.events[self.event_count]
+        self.event_count += 1
+        memcpy(&event.flow, flow, sizeof(Flow))
+        event.kind = kind
+        event.time_ns = time_ns
+        event.value = value
+        event.limit = limit
+        event.direction = direction
+
+    # -- records out -----------------------------------------------------------------------------
+
+    def advance(self, int64_t now_ns):
+        """Let time pass without a packet, so that idle flows end and parts are cut on a silent wire."""
+        if 0 <= now_ns < MAX_TIME_NS and self.clock_set and now_ns > self.high_water_ns:
+            self.clock(now_ns)
+            self.sweep()
+
+    def flush(self):
+        """End every flow (reason ``forced``), a bounded number a call; return whether some are left."""
+        cdef int queue
+        for queue in range(QUEUES):
+            while self.idle_head[queue] != NIL:
+                if self.wants_drain():
+                    return True
+                self.end_flow(self.idle_head[queue], END_OF_FLOW if queue == CLOSING else FORCED)
+        return False
+
+    def drain(self):
+        """Return the records handed out since the last call: tuples in FlowRecord's order."""
+        cdef uint32_t i
+        cdef list records = self.stash
+        self.stash = []
+        for i in range(self.out_count):
+            records.append(record_tuple(&self.out[i]))
+        self.out_count = 0
+        return records
+
+    def drain_events(self):
+        """Return the events since the last call: (kind, from client?, SensorAlarm's fields ...) each."""
+        cdef uint32_t i
+        events = [event_tuple(&self.events[i]) for i in range(self.event_count)]
+        self.event_count = 0
+        return events
+
+    def rejected_by_reason(self):
+        """Return {reason: packets} of the packets that no flow counts; only reasons that occurred."""
+        return {
+            REJECT_REASONS[i]: self.rejected[i] for i in range(1, REJECT_COUNT) if self.rejected[i]
+        }
+
+    @property
+    def flow_bytes(self):
+        """Memory of one open flow, without its share of the buckets."""
+        return sizeof(Flow)
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+cdef inline uint8_t make_key(Packet* packet, bint vlan_in_key, Key* key) noexcept nogil:
+    """Fill the key, the same for both directions; return 0 when the lower endpoint sent the packet."""
+    cdef bint lower = (
+        packet.source[0] < packet.destination[0] if packet.source[0] != packet.destination[0]
+        else packet.source[1] < packet.destination[1] if packet.source[1] != packet.destination[1]
+        else packet.source_port <= packet.destination_port
+    )
+    if lower:
+        key.low[0] = packet.source[0]
+        key.low[1] = packet.source[1]
+        key.high[0] = packet.destination[0]
+        key.high[1] = packet.destination[1]
+        key.low_port = packet.source_port
+        key.high_port = packet.destination_port
+    else:
+        key.low[0] = packet.destination[0]
+        key.low[1] = packet.destination[1]
+        key.high[0] = packet.source[0]
+        key.high[1] = packet.source[1]
+        key.low_port = packet.destination_port
+        key.high_port = packet.source_port
+    key.vlan = packet.vlan if vlan_in_key else NO_VLAN
+    key.protocol = packet.protocol
+    key.ip_version = packet.ip_version
+    return 0 if lower else 1
+
+
+cdef inline uint64_t key_tail(Key* key) noexcept nogil:
+    return (
+        <uint64_t> key.low_port << 48 | <uint64_t> key.high_port << 32
+        | <uint64_t> key.vlan << 16 | <uint64_t> key.protocol << 8 | key.ip_version
+    )
+
+
+cdef inline bint same_key(Key* one, Key* other) noexcept nogil:
+    return (
+        one.low[0] == other.low[0] and one.high[0] == other.high[0] and key_tail(one) == key_tail(other)
+        and one.low[1] == other.low[1] and one.high[1] == other.high[1]
+    )
+
+
+cdef inline uint32_t hash_key(Key* key, uint64_t* seed) noexcept nogil:
+    """A keyed hash by folded multiplication; the seed is secret and drawn anew for every run."""
+    cdef uint64_t mixed = tw_fold(key.low[0] ^ seed[0], key.high[0] ^ seed[1])
+    mixed ^= tw_fold(key.low[1] ^ seed[2], key.high[1] ^ seed[3])
+    mixed = tw_fold(mixed ^ seed[1], key_tail(key) ^ seed[2])
+    return <uint32_t> (tw_fold(mixed ^ seed[3], <uint64_t> 0x9E3779B97F4A7C15) >> 16)
+
+
+# -- TCP -----------------------------------------------------------------------------------------
+
+
+cdef inline void track_handshake(Flow* flow, Side* sender, Packet* packet, uint8_t direction) noexcept nogil:
+    """Time the handshake from the client's SYN to its ACK that completes it."""
+    if flow.handshake_rtt_ns >= 0 or direction != flow.client:
+        return
+    if packet.tcp_flags & TCP_SYN:
+        if flow.syn_ns < 0:
+            flow.syn_ns = packet.time_ns
+    elif (
+        flow.syn_ns >= 0 and packet.tcp_flags & TCP_ACK and not packet.tcp_flags & TCP_RST
+        and flow.side[1 - direction].tcp_flags & TCP_SYN and packet.time_ns >= flow.syn_ns
+    ):
+        flow.handshake_rtt_ns = packet.time_ns - flow.syn_ns
+
+
+cdef inline uint8_t tcp_queue(Flow* flow, Side* sender, Side* peer, uint8_t flags) noexcept nogil:
+    """Return the idle list that a TCP flow belongs in after a packet."""
+    if flow.queue == CLOSING or flags & TCP_RST or (sender.state == CLOSED and peer.state == CLOSED):
+        return CLOSING
+    if flow.queue == ESTABLISHED_TCP:
+        return ESTABLISHED_TCP
+    # A handshake seen, or one picked up in mid-stream. A lone ACK is not yet one: scans send those.
+    if flags & TCP_ACK and not flags & TCP_SYN and (
+        (sender.total_packets and peer.total_packets) or sender.total_packets >= 3
+    ):
+        return ESTABLISHED_TCP
+    return UNESTABLISHED
+
+
+cdef str conn_state(Flow* flow):
+    """Return Zeek's conn_state (base/protocols/conn: main.zeek)."""
+    cdef Side* client = &flow.side[flow.client]
+    cdef Side* server = &flow.side[1 - flow.client]
+    cdef uint8_t c = client.state, s = server.state
+    cdef bint client_inactive = c in (INACTIVE, PARTIAL)
+    cdef bint server_inactive = s in (INACTIVE, PARTIAL)
+    if flow.key.protocol != PROTO_TCP:
+        if client.total_packets and server.total_packets:
+            return "SF"
+        return "S0" if client.total_packets else "SHR"
+    if s == RESET:
+        if c in (SYN_SENT, SYN_ACK_SENT) or (
+            c == RESET and not client.total_payload_bytes and not server.total_payload_bytes
+        ):
+            return "REJ"
+        return "RSTRH" if client_inactive else "RSTR"
+    if c == RESET:
+        return "RSTOS0" if server_inactive else "RSTO"
+    if s == CLOSED and c == CLOSED:
+        return "SF"
+    if c == CLOSED:
+        return "SH" if server_inactive else "S2"
+    if s == CLOSED:
+        return "SHR" if client_inactive else "S3"
+    if c == SYN_SENT and s == INACTIVE:
+        return "S0"
+    if c == ESTABLISHED and s == ESTABLISHED:
+        return "S1"
+    return "OTH"
+
+
+# -- tuples --------------------------------------------------------------------------------------
+
+
+cdef bytes address(Flow* flow, bint of_client):
+    cdef uint8_t* at = <uint8_t*> &flow.key.high[0]
+    if (flow.client == 0) == of_client:
+        at = <uint8_t*> &flow.key.low[0]
+    return at[:4] if flow.key.ip_version == 4 else at[:16]
+
+
+cdef inline uint16_t port(Flow* flow, bint of_client) noexcept:
+    return flow.key.low_port if (flow.client == 0) == of_client else flow.key.high_port
+
+
+cdef tuple record_tuple(Flow* flow):
+    """Return a handed-out flow as a tuple in the order of common.records.FlowRecord."""
+    cdef Side* o = &flow.side[flow.client]
+    cdef Side* i = &flow.side[1 - flow.client]
+    cdef bint ended = flow.end_reason != STILL_OPEN
+    return (
+        flow.flow_id, flow.part, flow.end_reason if ended else None, flow.key.protocol,
+        None if flow.vlan == NO_VLAN else flow.vlan,
+        address(flow, True), port(flow, True), address(flow, False), port(flow, False), flow.oriented_by,
+        flow.flow_start_ns, flow.part_start_ns, flow.last_ns,
+        o.packets, i.packets, o.wire_bytes, i.wire_bytes, o.payload_bytes, i.payload_bytes,
+        o.retransmitted_bytes, i.retransmitted_bytes,
+        missed(o) if ended else 0, missed(i) if ended else 0,
+        o.tcp_flags, i.tcp_flags, conn_state(flow), None,
+        None if flow.handshake_rtt_ns < 0 else flow.handshake_rtt_ns,
+        # The groups shape, interaction, first packets and content: not measured yet.
+        None, None, None, None, None, None, None,
+        None, None, None, None, None, None, None, None, None, None,
+        None,
+        None, None, None, None, None, None, None, None, None,
+    )
+
+
+cdef tuple event_tuple(Event* event):
+    """Return (kind, whether the client sent the packet, fields of common.records.SensorAlarm)."""
+    cdef Flow* flow = &event.flow
+    cdef Side* o = &flow.side[flow.client]
+    cdef Side* i = &flow.side[1 - flow.client]
+    kind = EVENT_KINDS[event.kind]
+    return kind, event.direction == flow.client, (
+        event.time_ns, kind, event.value, event.limit, flow.flow_id, flow.key.protocol,
+        address(flow, True), port(flow, True), address(flow, False), port(flow, False),
+        o.total_packets, i.total_packets, o.total_payload_bytes, i.total_payload_bytes,
+        flow.last_ns - flow.flow_start_ns,
+    )

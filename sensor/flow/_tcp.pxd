@@ -1,0 +1,132 @@
+"""TCP's part of a flow: stream position by sequence number, endpoint states. Inline, no state here."""
+
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+from sensor.decode._frame cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from sensor.flow._table cimport HOLES, Side
+
+cdef enum:
+    # Zeek's names for what an endpoint has done so far.
+    INACTIVE = 0
+    SYN_SENT
+    SYN_ACK_SENT
+    PARTIAL
+    ESTABLISHED
+    CLOSED
+    RESET
+
+
+cdef inline int32_t distance(uint32_t later, uint32_t earlier) noexcept nogil:
+    """Sequence numbers are modulo 2**32 (RFC 9293, 3.4)."""
+    return <int32_t> (later - earlier)
+
+
+cdef inline void give_up_hole(Side* side) noexcept nogil:
+    """Count the oldest hole as missed for good, to make room."""
+    cdef uint32_t i
+    side.missed_bytes += side.holes[0].end - side.holes[0].start
+    side.hole_count -= 1
+    for i in range(side.hole_count):
+        side.holes[i] = side.holes[i + 1]
+
+
+cdef inline uint64_t fill_holes(Side* side, uint32_t start, uint32_t end) noexcept nogil:
+    """Take [start, end) out of the holes; return how many bytes of it were missing until now."""
+    cdef uint32_t i = 0, j, low, high
+    cdef uint64_t filled = 0
+    while i < side.hole_count:
+        low = start if distance(start, side.holes[i].start) > 0 else side.holes[i].start
+        high = end if distance(end, side.holes[i].end) < 0 else side.holes[i].end
+        if distance(high, low) <= 0:
+            i += 1
+            continue
+        filled += high - low
+        if low == side.holes[i].start and high == side.holes[i].end:
+            side.hole_count -= 1
+            for j in range(i, side.hole_count):
+                side.holes[j] = side.holes[j + 1]
+            continue
+        if low == side.holes[i].start:
+            side.holes[i].start = high
+        elif high == side.holes[i].end:
+            side.holes[i].end = low
+        elif side.hole_count < HOLES:
+            j = side.hole_count
+            while j > i:
+                side.holes[j] = side.holes[j - 1]
+                j -= 1
+            side.hole_count += 1
+            side.holes[i].end = low
+            side.holes[i + 1].start = high
+        else:
+            # No room to split: the smaller rest counts as missed.
+            side.missed_bytes += low - side.holes[i].start
+            side.holes[i].start = high
+        i += 1
+    return filled
+
+
+cdef inline void track_stream(Side* side, uint32_t sequence, uint32_t payload_bytes, uint8_t flags) noexcept nogil:
+    """Sort a segment's payload into unique and retransmitted bytes, and remember the holes it leaves."""
+    cdef uint32_t start = sequence + 1 if flags & TCP_SYN else sequence
+    cdef uint32_t end = start + payload_bytes
+    cdef int32_t ahead
+    cdef uint64_t fresh = 0
+    if not side.sequence_known or (flags & TCP_SYN and payload_bytes == 0 and side.total_payload_bytes == 0):
+        side.sequence_known = 1
+        side.next_sequence = start
+        side.hole_count = 0
+        if flags & TCP_SYN:
+            side.initial_sequence = sequence
+    if payload_bytes == 0:
+        return
+    ahead = distance(start, side.next_sequence)
+    if ahead > 0:
+        if side.hole_count == HOLES:
+            give_up_hole(side)
+        side.holes[side.hole_count].start = side.next_sequence
+        side.holes[side.hole_count].end = start
+        side.hole_count += 1
+        fresh = payload_bytes
+        side.next_sequence = end
+    else:
+        if distance(end, side.next_sequence) > 0:
+            fresh = end - side.next_sequence
+            end = side.next_sequence
+            side.next_sequence += <uint32_t> fresh
+        if side.hole_count:
+            fresh += fill_holes(side, start, end)
+    side.payload_bytes += fresh
+    side.total_payload_bytes += fresh
+    side.retransmitted_bytes += payload_bytes - fresh
+
+
+cdef inline uint64_t missed(Side* side) noexcept nogil:
+    """Return the stream bytes that were never seen, holes still open included."""
+    cdef uint64_t total = side.missed_bytes
+    cdef uint32_t i
+    for i in range(side.hole_count):
+        total += side.holes[i].end - side.holes[i].start
+    return total
+
+
+cdef inline void track_state(Side* sender, Side* peer, uint8_t flags) noexcept nogil:
+    """Advance the endpoint states as Zeek's conn_state needs them."""
+    if flags & TCP_RST:
+        sender.state = RESET
+    elif flags & TCP_SYN:
+        if not flags & TCP_ACK:
+            if sender.state == INACTIVE:
+                sender.state = SYN_SENT
+        elif peer.state == SYN_SENT:
+            sender.state = ESTABLISHED
+            peer.state = ESTABLISHED
+        elif sender.state == INACTIVE:
+            sender.state = SYN_ACK_SENT
+    elif flags & TCP_FIN:
+        sender.state = CLOSED
+    elif sender.state == INACTIVE:
+        sender.state = PARTIAL
+    elif sender.state == SYN_SENT and peer.state == SYN_ACK_SENT:
+        sender.state = ESTABLISHED
+        peer.state = ESTABLISHED
