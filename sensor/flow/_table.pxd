@@ -113,9 +113,10 @@ cdef class FlowTable:
     cdef uint32_t out_count
     cdef Event* events
     cdef uint32_t event_count
-    cdef list stash
+    cdef list stash, event_stash
 
     cdef bint wants_drain(self) noexcept nogil
+    cdef relieve(self)
     cdef void count_frame(self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured,
                           uint32_t length) noexcept nogil
     cdef Reject update(self, Packet* packet) noexcept nogil

@@ -150,6 +150,7 @@ cdef class FlowTable:
         memset(self.idle_head, 0xFF, sizeof(self.idle_head))
         memset(self.idle_tail, 0xFF, sizeof(self.idle_tail))
         self.stash = []
+        self.event_stash = []
         self.bucket_mask = FIRST_BUCKETS - 1
         self.buckets = <uint32_t*> malloc(FIRST_BUCKETS * sizeof(uint32_t))
         self.chunks = <Flow**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Flow*))
@@ -200,7 +201,7 @@ cdef class FlowTable:
         cdef uint32_t captured = <uint32_t> frame.shape[0]
         self.count_frame(link_type, time_ns, at, captured, captured if length is None else length)
         if self.wants_drain():
-            self.stash.extend(self.drain())
+            self.relieve()
 
     cdef bint wants_drain(self) noexcept nogil:
         return self.out_count >= OUT_HIGH or self.event_count >= EVENT_HIGH
@@ -630,6 +631,11 @@ cdef class FlowTable:
                 self.end_flow(self.idle_head[queue], END_OF_FLOW if queue == CLOSING else FORCED)
         return False
 
+    cdef relieve(self):
+        """Make room while Python is the one who feeds: what waits becomes tuples, to be drained later."""
+        self.stash = self.drain()
+        self.event_stash = self.drain_events()
+
     def drain(self):
         """Return the records handed out since the last call: tuples in FlowRecord's order."""
         cdef uint32_t i
@@ -643,7 +649,10 @@ cdef class FlowTable:
     def drain_events(self):
         """Return the events since the last call: (kind, from client?, SensorAlarm's fields ...) each."""
         cdef uint32_t i
-        events = [event_tuple(&self.events[i]) for i in range(self.event_count)]
+        cdef list events = self.event_stash
+        self.event_stash = []
+        for i in range(self.event_count):
+            events.append(event_tuple(&self.events[i]))
         self.event_count = 0
         return events
 
@@ -657,6 +666,23 @@ cdef class FlowTable:
     def flow_bytes(self):
         """Memory of one open flow, without its share of the buckets."""
         return sizeof(Flow)
+
+
+cdef class FrameFeed:
+    """Counts frames of one link type into a table; the callback that live capture calls per packet."""
+
+    cdef FlowTable table
+    cdef int link_type
+
+    def __cinit__(self, FlowTable table not None, int link_type):
+        self.table = table
+        self.link_type = link_type
+
+    def __call__(self, int64_t time_ns, bytes frame not None):
+        cdef uint32_t captured = <uint32_t> len(frame)
+        self.table.count_frame(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, captured)
+        if self.table.wants_drain():
+            self.table.relieve()
 
 
 # -- keys ----------------------------------------------------------------------------------------

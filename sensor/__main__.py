@@ -1,0 +1,5 @@
+"""Run as ``python -m sensor``."""
+
+from sensor.cli import main
+
+main()

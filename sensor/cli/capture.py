@@ -1,0 +1,35 @@
+"""``tunnelwatch-sensor capture``: an interface into flow records, until it is stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sensor.cli.options import make_run, shared_options
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[FILTER...]")
+@click.option("-i", "--interface", required=True, metavar="IFACE", help="The interface; any is all of them.")
+@click.option("-p", "promiscuous", flag_value=False, default=None, help="Do not use promiscuous mode.")
+@click.option("--snap-length", type=click.IntRange(96, 262144), metavar="BYTES", help="Bytes kept of each packet.")
+@click.option("--buffer-bytes", type=click.IntRange(min=65536), metavar="BYTES", help="Size of the kernel's buffer.")
+@shared_options
+@click.pass_context
+def capture(context: click.Context, words: tuple[str, ...], interface: str, **options: Any) -> None:
+    """Capture on an interface; SIGINT or SIGTERM ends every flow, writes what is left and stops.
+
+    \b
+    Examples:
+      tunnelwatch-sensor capture -i eth0 -w today.flowlog
+      tunnelwatch-sensor capture -i eth0 -v -t 10 -y 10 host 10.1.1.46
+      tunnelwatch-sensor capture -i any --ship ipc:///run/tunnelwatch/link --plaintext -u nobody
+    """
+    expression = " ".join(words) or options["filter_option"] or ""
+    run = make_run(options)
+    try:
+        code = run.service.capture(interface, expression, options["user"])
+    finally:
+        run.outputs.close()
+    context.exit(code)

@@ -1,0 +1,19 @@
+"""``tunnelwatch-sensor interfaces``: what can be captured on."""
+
+from __future__ import annotations
+
+import click
+
+from sensor.capture.live import interface_names
+
+
+@click.command()
+def interfaces() -> None:
+    """List the interfaces that can be captured on, one a line.
+
+    \b
+    Example:
+      tunnelwatch-sensor interfaces
+    """
+    for name in interface_names():
+        click.echo(name)

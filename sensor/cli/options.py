@@ -1,0 +1,163 @@
+"""The options that ``read`` and ``capture`` share, tcpstatflow's letters among them, and what they build."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+import msgspec
+
+from common.errors import UserError
+from common.settings import load_settings
+from sensor.batching import Batcher
+from sensor.config import SensorConfig
+from sensor.output.fanout import Outputs, TextFile
+from sensor.output.flowlog import FlowLogFile, open_output
+from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
+from sensor.service import NORMAL, TRACE, SensorService, make_table
+from sensor.ship.link import Shipper
+from sensor.ship.spool import Spool
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SUFFIXES = {".flowlog": "flowlog", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".log": "zeek"}
+_NS = 1_000_000_000
+_SECONDS = click.FloatRange(min=0)
+
+config_option = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file."
+)
+
+_OPTIONS = (
+    config_option,
+    click.option("-w", "--write", "path", metavar="PATH", help="Write records here; - is standard output."),
+    click.option(
+        "--format", "format_name", type=click.Choice(["flowlog", "ndjson", "csv", "zeek"]),
+        help="Format of the records.  [default: by PATH's suffix, else flowlog; ndjson when there is no -w]",
+    ),
+    click.option("--ship", "endpoint", metavar="ENDPOINT", help="Ship to a correlator, e.g. tcp://127.0.0.1:5690."),
+    click.option("--spool", metavar="DIR", help="Keep shipped records here until the correlator has stored them."),
+    click.option("--plaintext", is_flag=True, default=None, help="Ship without encryption: loopback and ipc only."),
+    click.option("--sensor", "name", metavar="NAME", help="This sensor's name.  [default: the host's]"),
+    click.option("--active-timeout", type=_SECONDS, metavar="S", help="Record open flows every S seconds; 0 = off."),
+    click.option("--home", multiple=True, metavar="NET", help="A network of yours; its side is the client. Repeatable."),
+    click.option("--filter", "filter_option", metavar="EXPRESSION", help="The filter, instead of trailing words."),
+    click.option("-f", "tcp_timeout", type=_SECONDS, metavar="S", help="TCP timeout in seconds.  [default: 7200]"),
+    click.option("-t", "interval", type=_SECONDS, metavar="S", help="Statistics every S seconds; 0 = only at the end."),
+    click.option("-x", "alarm_bytes", type=click.IntRange(min=0), metavar="BYTES", help="Alarm: a flow's bytes, both ways."),
+    click.option("-y", "alarm_duration", type=_SECONDS, metavar="S", help="Alarm: a flow's duration in seconds."),
+    click.option("-z", "alarm_packets", type=click.IntRange(min=0), metavar="PACKETS", help="Alarm: a flow's packets."),
+    click.option("-d", "level", type=click.IntRange(min=0), default=NORMAL, help="Debug level; 0 is silent.", show_default=True),
+    click.option("-v", "verbose", is_flag=True, help="Trace every flow and packet, as -d 10."),
+    click.option("-u", "user", metavar="USER", help="Run as USER once everything is open."),
+)  # fmt: skip
+
+
+def shared_options(command: F) -> F:
+    """Add the shared options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+class Run(NamedTuple):
+    """What a command works with."""
+
+    service: SensorService
+    outputs: Outputs
+
+
+def make_run(options: dict[str, Any]) -> Run:
+    """Build a run of the sensor from the shared options."""
+    config = effective_config(options)
+    level = TRACE if options["verbose"] else options["level"]
+    format_name = _format_name(options["path"], options["format_name"], bool(config.ship.endpoint))
+    if format_name == "zeek":
+        # conn.log has one line a connection.
+        config = _replaced(config, "flow", active_timeout_s=0)
+    run = time.time_ns()
+    table = make_table(config, run, level >= TRACE)
+    batcher = Batcher(config.name, run, config.log.batch_records, int(config.log.flush_s * _NS))
+    shipper = _shipper(config, batcher, run) if config.ship.endpoint else None
+    log = text = None
+    if format_name == "flowlog":
+        log = FlowLogFile(options["path"], batcher.header(run))
+    elif format_name:
+        text = TextFile(options["path"] or "-", open_output(options["path"] or "-"), _text_format(format_name, config.name))
+    outputs = Outputs(batcher, log, text, shipper)
+    return Run(SensorService(config, table, outputs, level), outputs)
+
+
+def effective_config(options: dict[str, Any]) -> SensorConfig:
+    """Return the settings: defaults, then the file, then the command line."""
+    config = load_settings(options.get("config_path"), SensorConfig)
+    changes: dict[str, dict[str, Any]] = {
+        "flow": {
+            "active_timeout_s": options.get("active_timeout"),
+            "tcp_timeout_s": options.get("tcp_timeout"),
+            "home": tuple(options.get("home") or ()) or None,
+        },
+        "alarm": {
+            "bytes": options.get("alarm_bytes"),
+            "duration_s": options.get("alarm_duration"),
+            "packets": options.get("alarm_packets"),
+        },
+        "statistics": {"interval_s": options.get("interval")},
+        "ship": {
+            "endpoint": options.get("endpoint"),
+            "spool": options.get("spool"),
+            "plaintext": options.get("plaintext"),
+        },
+        "capture": {
+            "promiscuous": options.get("promiscuous"),
+            "snap_length_bytes": options.get("snap_length"),
+            "buffer_bytes": options.get("buffer_bytes"),
+        },
+    }
+    for section, values in changes.items():
+        config = _replaced(config, section, **{key: value for key, value in values.items() if value is not None})
+    if options.get("name"):
+        config = msgspec.structs.replace(config, name=options["name"])
+    if not config.name.isprintable():
+        raise UserError(f"a sensor's name is printable text, not {config.name!r}; give another with --sensor")
+    return config
+
+
+def _replaced(config: SensorConfig, section: str, **values: Any) -> SensorConfig:
+    part = msgspec.structs.replace(getattr(config, section), **values)
+    return msgspec.structs.replace(config, **{section: part})
+
+
+def _format_name(path: str | None, given: str | None, shipping: bool) -> str | None:
+    if path is None:
+        if given == "flowlog" and not shipping:
+            path = "-"
+        elif given is None:
+            return None if shipping else "ndjson"
+    if path == "-" and given in (None, "flowlog") and sys.stdout.isatty():
+        raise UserError("a flow log is binary and standard output is a terminal; add --format ndjson, or -w PATH")
+    return given or _SUFFIXES.get(Path(path or "").suffix, "flowlog")
+
+
+def _text_format(name: str, sensor: str) -> TextFormat:
+    if name == "zeek":
+        return zeek_format()
+    return csv_format(sensor) if name == "csv" else ndjson_format(sensor)
+
+
+def _shipper(config: SensorConfig, batcher: Batcher, run: int) -> Shipper:
+    directory = Path(config.ship.spool) if config.ship.spool else _default_spool(config.name)
+    spool = Spool(directory, run, batcher.header(run), config.ship.spool_max_bytes, config.ship.segment_bytes)
+    return Shipper(config.ship, spool)
+
+
+def _default_spool(name: str) -> Path:
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+    if os.geteuid() == 0:
+        return Path("/var/lib/tunnelwatch/spool") / safe
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(state) / "tunnelwatch/spool" / safe

@@ -1,0 +1,61 @@
+"""``tunnelwatch-sensor read``: capture files into flow records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from common.errors import UserError
+from sensor.capture.privileges import drop_privileges
+from sensor.cli.options import make_run, shared_options
+
+_CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dump", ".gz", ".dmp")
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("words", nargs=-1, required=True, metavar="FILE... [FILTER...]")
+@shared_options
+@click.option("-p", "_promiscuous", is_flag=True, hidden=True, help="Has no meaning for a file.")
+@click.pass_context
+def read(context: click.Context, words: tuple[str, ...], **options: Any) -> None:
+    """Read capture files (pcap, pcapng, also gzipped; - is standard input) into flow records.
+
+    The words after the last FILE are a filter as for tcpdump.
+
+    \b
+    Examples:
+      tunnelwatch-sensor read trace.pcap
+      tunnelwatch-sensor read monday.pcap tuesday.pcap -w week.flowlog
+      tunnelwatch-sensor read trace.pcap --format csv -w - tcp port 443
+      tcpdump -w - | tunnelwatch-sensor read - -y 300
+    """
+    files, expression = split_words(words)
+    if options["filter_option"]:
+        if expression:
+            raise UserError(f"two filters: {expression!r} and --filter {options['filter_option']!r}; give one")
+        expression = options["filter_option"]
+    run = make_run(options)
+    try:
+        if options["user"]:
+            drop_privileges(options["user"])
+        code = run.service.read(files, expression)
+    finally:
+        run.outputs.close()
+    context.exit(code)
+
+
+def split_words(words: tuple[str, ...]) -> tuple[list[str], str]:
+    """Return (files, filter expression): the first word is a file, and so are those after it that exist.
+
+    A word that looks like a capture's path but does not exist is a mistyped file and not a filter.
+    """
+    files = [words[0]]
+    for word in words[1:]:
+        if word != "-" and not Path(word).is_file():
+            if word.endswith(_CAPTURE_SUFFIXES) or word.startswith(("/", "./", "../")):
+                raise UserError(f"no file {word}; check the path")
+            break
+        files.append(word)
+    return files, " ".join(words[len(files) :])

@@ -1,0 +1,80 @@
+"""The sensor's settings: one frozen section per component, every default here and nowhere else."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
+
+
+class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How an interface is listened to."""
+
+    promiscuous: bool = True
+    snap_length_bytes: Annotated[int, msgspec.Meta(ge=96, le=262_144)] = 65_535
+    buffer_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=2**31 - 1)] = 16 << 20
+
+
+class FlowConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """When flows are cut and end, and how many are kept."""
+
+    active_timeout_s: Seconds = 60
+    tcp_timeout_s: PositiveSeconds = 7200
+    tcp_unestablished_timeout_s: PositiveSeconds = 60
+    udp_timeout_s: PositiveSeconds = 120
+    icmp_timeout_s: PositiveSeconds = 60
+    max_flows: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 1_000_000
+    vlan_in_key: bool = True
+    home: tuple[str, ...] = ()
+
+
+class AlarmConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one flow that raise an alarm on the sensor; 0 switches one off."""
+
+    bytes: Count = 0
+    duration_s: Seconds = 0
+    packets: Count = 0
+
+
+class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The sensor's account of itself."""
+
+    interval_s: Seconds = 3600
+
+
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How records become frames of the flow log."""
+
+    batch_records: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 500
+    flush_s: PositiveSeconds = 1
+
+
+class ShipConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The link to the correlator and the spool that backs it."""
+
+    endpoint: str = ""
+    spool: str = ""
+    plaintext: bool = False
+    window_frames: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
+    resend_s: PositiveSeconds = 5
+    give_up_s: PositiveSeconds = 30
+    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 512 << 20
+    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 8 << 20
+
+
+class SensorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """All of the sensor's settings."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = msgspec.field(default_factory=socket.gethostname)
+    capture: CaptureConfig = CaptureConfig()
+    flow: FlowConfig = FlowConfig()
+    alarm: AlarmConfig = AlarmConfig()
+    statistics: StatisticsConfig = StatisticsConfig()
+    log: LogConfig = LogConfig()
+    ship: ShipConfig = ShipConfig()

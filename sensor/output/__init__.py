@@ -1,0 +1,1 @@
+"""Where records go on this host: flow logs and text."""

@@ -1,0 +1,1 @@
+"""The way to the correlator: the spool on disk, what to send next, and the socket."""

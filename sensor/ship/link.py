@@ -1,0 +1,105 @@
+"""The DEALER socket: sends what the Sender wants sent, takes the correlator's answers; never waits."""
+
+from __future__ import annotations
+
+import zmq
+
+from common.errors import UserError, WireError
+from common.link import FRAME, HELLO, PING, is_local, unpack_answer
+from sensor.batching import NumberedFrame
+from sensor.config import ShipConfig
+from sensor.ship.sender import Hello, Ping, Send, Sender
+from sensor.ship.spool import Spool
+
+_NS = 1_000_000_000
+_PING_NS = 10 * _NS
+_ANSWERS_PER_TURN = 1000
+
+
+class Shipper:
+    """Spools frames and moves them to the correlator, a little at every ``turn``."""
+
+    def __init__(self, config: ShipConfig, spool: Spool) -> None:
+        if not config.plaintext:
+            raise UserError("an encrypted link is not available yet; add --plaintext and use a loopback or ipc endpoint")
+        if not is_local(config.endpoint):
+            raise UserError(
+                f"a plaintext link to {config.endpoint} would leave this host; use tcp://127.0.0.1:PORT or ipc://PATH"
+            )
+        self._spool = spool
+        self._sender = Sender(config.window_frames, int(config.resend_s * _NS), _PING_NS)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        # Unsent messages are dropped on close: the spool has them.
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, config.window_frames * 2)
+        try:
+            self._socket.connect(config.endpoint)
+        except zmq.ZMQError as error:
+            raise UserError(f"not an endpoint: {config.endpoint!r} ({error}); write tcp://127.0.0.1:5690") from None
+        self.bad_answers = 0
+        for run, sequence in spool.recover():
+            self._sender.add(run, sequence)
+
+    @property
+    def waiting(self) -> int:
+        """Frames that the correlator has not acknowledged."""
+        return self._sender.waiting
+
+    @property
+    def spool(self) -> Spool:
+        """The spool, for its counters."""
+        return self._spool
+
+    def take(self, frames: list[NumberedFrame]) -> None:
+        """Spool frames and queue them to be sent."""
+        for frame in frames:
+            dropped = self._spool.append(frame.sequence, frame.data)
+            for run, sequence in dropped:
+                self._sender.forget(run, sequence)
+            self._sender.add(self._spool.run, frame.sequence)
+
+    def turn(self, now_ns: int, wait_ms: int = 0) -> bool:
+        """Take answers and send what is due; return whether the correlator answered."""
+        answered = False
+        if wait_ms:
+            self._socket.poll(wait_ms)
+        for _ in range(_ANSWERS_PER_TURN):
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            try:
+                answer = unpack_answer(parts)
+            except WireError:
+                self.bad_answers += 1
+                continue
+            if self._sender.answered(answer, now_ns):
+                self._spool.acknowledge(answer.run, answer.sequence)
+                answered = True
+        self._send(now_ns)
+        return answered
+
+    def close(self) -> None:
+        """Close the socket and the spool."""
+        self._socket.close()
+        self._context.term()
+        self._spool.close()
+
+    def _send(self, now_ns: int) -> None:
+        for message in self._sender.messages(now_ns):
+            match message:
+                case Hello(run):
+                    parts = [HELLO, self._spool.header(run) or b""]
+                case Send(run, sequence):
+                    frame = self._spool.read(run, sequence)
+                    if frame is None:
+                        continue
+                    parts = [FRAME, frame]
+                case Ping():
+                    parts = [PING]
+            try:
+                self._socket.send_multipart(parts, zmq.NOBLOCK)
+            except zmq.Again:
+                # The socket is full because nobody is there: the resend timer brings these back.
+                return

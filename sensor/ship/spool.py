@@ -1,0 +1,195 @@
+"""The spool: flow log segments on disk that hold every frame until the correlator has stored it.
+
+A segment is a whole flow log (``RUN-NUMBER.flowlog``), so a spool can be imported as it lies there.
+The directory belongs to one sensor process at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import UserError, WireError
+from common.flowlog import FILE_HEADER, Frame, check_file_header, decode_payload, scan_frames
+
+
+@dataclass(slots=True)
+class Segment:
+    """One file of the spool and where its frames lie."""
+
+    path: Path
+    run: int
+    header: bytes
+    size: int
+    places: OrderedDict[int, tuple[int, int]] = field(default_factory=OrderedDict)  # sequence -> offset, length
+    last_sequence: int = 0
+
+
+class Spool:
+    """Appends frames to segments, reads them back to be sent, deletes what was answered."""
+
+    def __init__(self, directory: Path, run: int, header: bytes, max_bytes: int, segment_bytes: int) -> None:
+        self.directory = directory
+        self.run = run
+        self._header = header
+        self._max_bytes = max_bytes
+        self._segment_bytes = segment_bytes
+        self._segments: deque[Segment] = deque()
+        self._writing: int | None = None
+        self._number = 0
+        self.size_bytes = 0
+        self.frames_dropped = 0
+        self.damaged = 0
+        self._lock = self._take_lock()
+
+    def recover(self) -> list[tuple[int, int]]:
+        """Return (run, sequence) of the frames that earlier runs left here, oldest first."""
+        left = []
+        for path in sorted(self.directory.glob("*.flowlog")):
+            segment = self._read_segment(path)
+            if segment is None:
+                continue
+            self._segments.append(segment)
+            self.size_bytes += segment.size
+            left.extend((segment.run, sequence) for sequence in segment.places)
+        return left
+
+    def append(self, sequence: int, frame: bytes) -> list[tuple[int, int]]:
+        """Write a frame; return (run, last sequence) of the segments dropped to keep the bound."""
+        segment = self._segments[-1] if self._segments and self._writing is not None else None
+        if segment is None or segment.size + len(frame) > self._segment_bytes:
+            segment = self._new_segment()
+        assert self._writing is not None  # a new segment opens it
+        self._write(frame, segment)
+        segment.places[sequence] = (segment.size, len(frame))
+        segment.last_sequence = sequence
+        segment.size += len(frame)
+        self.size_bytes += len(frame)
+        dropped = []
+        while self.size_bytes > self._max_bytes and len(self._segments) > 1:
+            oldest = self._segments[0]
+            self.frames_dropped += len(oldest.places)
+            dropped.append((oldest.run, oldest.last_sequence))
+            self._delete_oldest()
+        return dropped
+
+    def read(self, run: int, sequence: int) -> bytes | None:
+        """Return a frame's bytes, or None when it is not there any more."""
+        for segment in self._segments:
+            if segment.run == run and sequence in segment.places:
+                offset, length = segment.places[sequence]
+                try:
+                    with segment.path.open("rb") as file:
+                        file.seek(offset)
+                        data = file.read(length)
+                except OSError:
+                    return None
+                return data if len(data) == length else None
+        return None
+
+    def header(self, run: int) -> bytes | None:
+        """Return the header frame that a run's segments begin with."""
+        if run == self.run:
+            return self._header
+        return next((segment.header for segment in self._segments if segment.run == run), None)
+
+    def acknowledge(self, run: int, sequence: int) -> None:
+        """Delete the segments whose frames are all answered."""
+        for segment in self._segments:
+            while segment.run == run and segment.places and next(iter(segment.places)) <= sequence:
+                segment.places.popitem(last=False)
+        while self._segments and not self._segments[0].places and self._may_go(self._segments[0]):
+            self._delete_oldest()
+
+    def close(self) -> None:
+        """Close the files; delete the last segment when nothing in it waits."""
+        self._close_writing()
+        while self._segments and not self._segments[0].places:
+            self._delete_oldest()
+        os.close(self._lock)
+
+    def _may_go(self, segment: Segment) -> bool:
+        # The segment being written stays until it is full, or every frame would make a file.
+        return segment is not self._segments[-1] or self._writing is None
+
+    def _take_lock(self) -> int:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UserError(
+                f"cannot use the spool {self.directory}: {error.strerror}; give a directory that this user may write"
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise UserError(
+                f"the spool {self.directory} is in use by another sensor; give each sensor a spool of its own"
+            ) from None
+        return lock
+
+    def _new_segment(self) -> Segment:
+        self._close_writing()
+        self._number += 1
+        path = self.directory / f"{self.run:020d}-{self._number:06d}.flowlog"
+        segment = Segment(path, self.run, self._header, 0)
+        try:
+            self._writing = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._problem(error) from None
+        self._segments.append(segment)
+        self._write(FILE_HEADER + self._header, segment)
+        segment.size = len(FILE_HEADER) + len(self._header)
+        self.size_bytes += segment.size
+        return segment
+
+    def _write(self, data: bytes, segment: Segment) -> None:
+        assert self._writing is not None
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._writing, view) :]
+        except OSError as error:
+            # A half-written frame must not stand before the next one.
+            os.ftruncate(self._writing, segment.size)
+            raise self._problem(error) from None
+
+    def _problem(self, error: OSError) -> UserError:
+        return UserError(f"cannot write to the spool {self.directory}: {error.strerror}; make room or give another --spool")
+
+    def _close_writing(self) -> None:
+        if self._writing is not None:
+            os.close(self._writing)
+            self._writing = None
+
+    def _delete_oldest(self) -> None:
+        segment = self._segments.popleft()
+        self.size_bytes -= segment.size
+        segment.path.unlink(missing_ok=True)
+
+    def _read_segment(self, path: Path) -> Segment | None:
+        """Index a segment that an earlier run left; a torn tail is normal after a kill."""
+        try:
+            data = memoryview(path.read_bytes())
+            segment = Segment(path, 0, b"", len(data))
+            for item in scan_frames(data, check_file_header(data)):
+                if not isinstance(item, Frame):
+                    self.damaged += 1
+                    continue
+                batch = decode_payload(item.payload)
+                if batch.kind == "header":
+                    segment.run, segment.header = batch.run, bytes(item.raw)
+                else:
+                    segment.places[batch.sequence] = (item.offset, len(item.raw))
+                    segment.last_sequence = max(segment.last_sequence, batch.sequence)
+        except (OSError, WireError):
+            self.damaged += 1
+            return None
+        if not segment.header or not segment.places:
+            path.unlink(missing_ok=True)
+            return None
+        return segment

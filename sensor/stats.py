@@ -1,0 +1,60 @@
+"""The sensor's account of itself: one record for the correlator, one line for a person."""
+
+from __future__ import annotations
+
+from common import __version__
+from common.records import SensorStats
+from sensor.flow._table import FlowTable
+from sensor.ship.link import Shipper
+
+
+def take_stats(
+    table: FlowTable, source: str, now_ns: int, drops: tuple[int, int], shipper: Shipper | None
+) -> SensorStats:
+    """Return the counters as they stand. ``drops`` are (kernel, interface)."""
+    return SensorStats(
+        time_ns=now_ns,
+        version=__version__,
+        source=source[:255] if source.isprintable() else ascii(source)[:255],
+        packets=table.packets,
+        accepted=table.accepted,
+        filtered=table.filtered,
+        wire_bytes=table.wire_bytes,
+        rejected=table.rejected_by_reason(),
+        kernel_drops=drops[0],
+        interface_drops=drops[1],
+        flows_open=table.flows_open,
+        flows_started=table.flows_started,
+        flows_evicted=table.flows_evicted,
+        records=table.records,
+        alarms=table.alarms,
+        alarms_dropped=table.events_dropped,
+        frames_unacknowledged=shipper.waiting if shipper else 0,
+        frames_dropped=shipper.spool.frames_dropped if shipper else 0,
+        spool_bytes=shipper.spool.size_bytes if shipper else 0,
+    )
+
+
+def stats_line(stats: SensorStats) -> str:
+    """Return the counters in one line, those that are zero and say nothing left out."""
+    seen = stats.packets + stats.kernel_drops
+    share = 100 * stats.kernel_drops / seen if seen else 0.0
+    parts = [f"packets {stats.packets}", f"drops {stats.kernel_drops} ({share:.0f}%)"]
+    rejected = sum(stats.rejected.values())
+    if rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in stats.rejected.items())
+        parts.append(f"rejected {rejected} ({reasons})")
+    parts.append(f"flows {stats.flows_started} ({stats.flows_open} open)")
+    parts.append(f"records {stats.records}")
+    for name, count in (
+        ("filtered", stats.filtered),
+        ("interface drops", stats.interface_drops),
+        ("evicted", stats.flows_evicted),
+        ("alarms", stats.alarms),
+        ("alarms dropped", stats.alarms_dropped),
+        ("frames waiting", stats.frames_unacknowledged),
+        ("frames dropped", stats.frames_dropped),
+    ):
+        if count:
+            parts.append(f"{name} {count}")
+    return ", ".join(parts)
