@@ -15,6 +15,11 @@ cdef enum:
     CLOSED
     RESET
 
+cdef enum:
+    # Side.sequence_known: where the stream was first seen.
+    FROM_SYN = 1
+    FROM_THE_MIDDLE
+
 
 cdef inline int32_t distance(uint32_t later, uint32_t earlier) noexcept nogil:
     """Sequence numbers are modulo 2**32 (RFC 9293, 3.4)."""
@@ -66,22 +71,53 @@ cdef inline uint64_t fill_holes(Side* side, uint32_t start, uint32_t end) noexce
     return filled
 
 
+cdef inline uint32_t extend_backwards(Side* side, uint32_t start, uint32_t end) noexcept nogil:
+    """Take stream bytes from before the first that was seen; return how many of [start, end) they are.
+
+    Only for streams picked up in the middle, whose true beginning nobody knows.
+    """
+    cdef uint32_t i, first = side.initial_sequence
+    cdef uint32_t before = end if distance(end, first) < 0 else first
+    side.initial_sequence = start
+    if before != first:
+        if side.hole_count < HOLES:
+            for i in range(side.hole_count, 0, -1):
+                side.holes[i] = side.holes[i - 1]
+            side.holes[0].start = before
+            side.holes[0].end = first
+            side.hole_count += 1
+        else:
+            side.missed_bytes += first - before
+    return before - start
+
+
 cdef inline void track_stream(Side* side, uint32_t sequence, uint32_t payload_bytes, uint8_t flags) noexcept nogil:
     """Sort a segment's payload into unique and retransmitted bytes, and remember the holes it leaves."""
     cdef uint32_t start = sequence + 1 if flags & TCP_SYN else sequence
     cdef uint32_t end = start + payload_bytes
+    cdef uint32_t before
     cdef int32_t ahead
     cdef uint64_t fresh = 0
-    if not side.sequence_known or (flags & TCP_SYN and payload_bytes == 0 and side.total_payload_bytes == 0):
-        side.sequence_known = 1
+    if not side.sequence_known or (flags & TCP_SYN and side.total_payload_bytes == 0):
+        side.sequence_known = FROM_SYN if flags & TCP_SYN else FROM_THE_MIDDLE
+        side.initial_sequence = sequence
         side.next_sequence = start
         side.hole_count = 0
-        if flags & TCP_SYN:
-            side.initial_sequence = sequence
     if payload_bytes == 0:
         return
     ahead = distance(start, side.next_sequence)
-    if ahead > 0:
+    # One byte right before what is expected is a keep-alive (RFC 9293, 3.8.4), not data.
+    if side.sequence_known == FROM_THE_MIDDLE and distance(start, side.initial_sequence) < 0 and payload_bytes > 1:
+        fresh = extend_backwards(side, start, end)
+        start += <uint32_t> fresh
+        if distance(end, side.next_sequence) > 0:
+            fresh += end - side.next_sequence
+            before = side.next_sequence
+            side.next_sequence = end
+            end = before
+        if side.hole_count:
+            fresh += fill_holes(side, start, end)
+    elif ahead > 0:
         if side.hole_count == HOLES:
             give_up_hole(side)
         side.holes[side.hole_count].start = side.next_sequence
