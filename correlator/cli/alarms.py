@@ -1,0 +1,205 @@
+"""``alarms``: what to look at."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from common.addresses import endpoint_text
+from common.errors import UserError
+from common.timespan import iso_time
+from correlator.cli.options import (
+    Place,
+    built_by,
+    format_options,
+    open_store,
+    selection_options,
+    with_place,
+)
+from correlator.cli.output import print_records
+from correlator.detect.alarm import Severity
+from correlator.render import machine
+from correlator.render.table import Column, human_count, human_time, print_fields
+from correlator.rows import AlarmRow, Selection
+from correlator.store.alarms import acknowledge, alarms_with_id, evidence_of, flows_of, select_alarms
+from correlator.store.database import writing
+
+FAILED_ON: Final = 3
+_COLUMNS: Final = (
+    Column("time", "time (UTC)", human_time),
+    Column("severity", "severity"),
+    Column("id", "id"),
+    Column("seen_count", "seen", human_count, right=True),
+    Column("kind", "kind"),
+    Column("message", "message"),
+)
+
+
+def _list_options(command: Any) -> Any:
+    severities = click.Choice([severity.value for severity in Severity])
+    for decorate in reversed(
+        (
+            with_place,
+            selection_options,
+            click.option("--severity", type=severities, help="At least this severe"),
+            click.option("--new", "only_new", is_flag=True, help="Leave out the acknowledged"),
+            click.option(
+                "--fail-on", type=severities, help="Exit with 3 when an alarm not acknowledged is this severe"
+            ),
+            click.option("-n", "limit", type=click.IntRange(min=1), metavar="N", help="At most so many"),
+            format_options,
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(invoke_without_command=True, short_help="What to look at: list, show, ack")
+@_list_options
+@click.pass_context
+def alarms(ctx: click.Context, **options: Any) -> None:
+    """Show alarms, newest first; `alarms list` is the same.
+
+    \b
+    Example:
+      tunnelwatch alarms --since 2026-11-21 --json
+      tunnelwatch alarms --fail-on high
+      tunnelwatch alarms show 5f0c8a
+    """
+    if ctx.invoked_subcommand is None:
+        _list(ctx, **options)
+    elif any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ctx.params):
+        raise click.UsageError(f"write the options after '{ctx.invoked_subcommand}'")
+
+
+@alarms.command(name="list", short_help="Alarms, newest first")
+@_list_options
+@click.pass_context
+def list_(ctx: click.Context, **options: Any) -> None:
+    """Show alarms, newest first.
+
+    \b
+    Example:
+      tunnelwatch alarms list --severity high
+    """
+    _list(ctx, **options)
+
+
+@alarms.command(short_help="One alarm with its evidence")
+@click.argument("alarm_id", metavar="ID")
+@with_place
+@format_options
+def show(alarm_id: str, place: Place, form: str) -> None:
+    """Show one alarm with its evidence; the beginning of its id is enough.
+
+    \b
+    Example:
+      tunnelwatch alarms show 5f0c8a
+    """
+    with open_store(place) as store:
+        record = alarm_record(_the_one(alarms_with_id(store.conn, alarm_id), alarm_id))
+    if form == "json":
+        machine.write_json_object(record, sys.stdout)
+    elif form != "table":
+        print_records([record], form, _COLUMNS)
+    else:
+        _print_one(record)
+
+
+@alarms.command(short_help="Mark an alarm as seen")
+@click.argument("alarm_id", metavar="ID")
+@with_place
+def ack(alarm_id: str, place: Place) -> None:
+    """Mark an alarm as seen, so that --fail-on and --new leave it out.
+
+    \b
+    Example:
+      tunnelwatch alarms ack 5f0c8a
+    """
+    with open_store(place) as store:
+        found = _the_one(alarms_with_id(store.conn, alarm_id), alarm_id)
+    with writing(place.db, built_by(place.settings())) as store:
+        acknowledge(store.conn, found.alarm_id, time.time_ns())
+    click.echo(f"acknowledged {found.alarm_id}", err=True)
+
+
+def alarm_record(row: AlarmRow) -> dict[str, Any]:
+    """Return an alarm as the JSON object that the command line prints."""
+    return {
+        "id": row.alarm_id,
+        "time": iso_time(row.time_ns),
+        "first_time": iso_time(row.first_time_ns),
+        "seen_count": row.seen_count,
+        "kind": row.kind,
+        "severity": row.severity,
+        "sensor": row.sensor,
+        "client": row.client,
+        "server": row.server,
+        "host": row.host,
+        "probability": row.probability,
+        "message": row.message,
+        "evidence": [item._asdict() for item in evidence_of(row)],
+        "flows": flows_of(row),
+        "acknowledged": None if row.acknowledged_ns is None else iso_time(row.acknowledged_ns),
+    }
+
+
+def _list(
+    ctx: click.Context,
+    *,
+    place: Place,
+    chosen: Selection,
+    severity: str | None,
+    only_new: bool,
+    fail_on: str | None,
+    limit: int | None,
+    form: str,
+) -> None:
+    least = Severity(severity or Severity.LOW).rank
+    with open_store(place) as store:
+        rows = [
+            row
+            for row in select_alarms(store.conn, chosen)
+            if Severity(row.severity).rank >= least
+            and (row.acknowledged_ns is None or not only_new)
+            and _is_on(row, chosen)
+        ]
+    print_records(map(alarm_record, rows[:limit]), form, _COLUMNS)
+    if fail_on and any(
+        row.acknowledged_ns is None and Severity(row.severity).rank >= Severity(fail_on).rank for row in rows
+    ):
+        sys.stdout.flush()
+        ctx.exit(FAILED_ON)
+
+
+def _is_on(row: AlarmRow, chosen: Selection) -> bool:
+    if chosen.server is None or row.server is None:
+        return chosen.server is None
+    if chosen.server_port is not None:
+        return row.server == endpoint_text(chosen.server, chosen.server_port)
+    return row.server.rpartition(":")[0].strip("[]") == chosen.server
+
+
+def _the_one(found: list[AlarmRow], prefix: str) -> AlarmRow:
+    if not found:
+        raise UserError(f"no alarm has an id that begins with {prefix!r}: 'tunnelwatch alarms' lists them")
+    if len(found) > 1:
+        raise UserError(f"{len(found)} alarms have an id that begins with {prefix!r}: write more of it")
+    return found[0]
+
+
+def _print_one(record: dict[str, Any]) -> None:
+    plain = {
+        name: str(value)
+        for name, value in record.items()
+        if name not in ("evidence", "flows") and value is not None
+    }
+    print_fields(plain)
+    for item in record["evidence"]:
+        print_fields({"evidence": f"{item['symptom']} ({item['family']}): {item['explanation']}"})
+    if record["flows"]:
+        print_fields({"flows": " ".join(record["flows"])})

@@ -1,0 +1,108 @@
+"""``import``: recorded flows from files into the store."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import click
+
+from common.errors import UserError
+from correlator.cli.options import Place, built_by, warn_if_built_otherwise, with_place
+from correlator.ingest.importer import Advance, Importer
+from correlator.ingest.inputs import STDIN, Input, opened
+from correlator.ingest.pipeline import Pipeline
+from correlator.render.table import printable
+from correlator.store.database import writing
+from correlator.store.writer import Writer
+
+MAX_COMPLAINTS: Final = 10
+_BAR_FROM_BYTES: Final = 1 << 20
+
+
+@click.command(name="import", short_help="Read flow logs, ndjson, csv or Zeek conn.log into the database")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--sensor", default="import", show_default=True, help="Name for records that do not say where they are from")
+@with_place
+def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
+    """Read recorded flows into the database; - is standard input, gzip is fine.
+
+    Takes flow logs, ndjson and csv with the columns of 'tunnelwatch flows', and Zeek conn.log
+    (tab-separated or JSON). The same file twice adds nothing. What is wrong with a file is said and
+    counted, and the rest of it is kept; the exit code is 1 then.
+
+    \b
+    Example:
+      tunnelwatch import office.flowlog
+      zcat conn.*.log.gz | tunnelwatch import -
+    """
+    if not 0 < len(sensor) <= 255 or not sensor.isprintable():
+        raise click.BadParameter("a name has 1 to 255 printable characters", param_hint="--sensor")
+    settings = place.settings()
+    failed = 0
+    complaints = _Complaints()
+    with writing(place.db, built_by(settings)) as store:
+        warn_if_built_otherwise(store, settings)
+        importer = Importer(
+            Pipeline(Writer(store), settings.thresholds), sensor, time.time_ns(), complaints.say
+        )
+        for name in files:
+            complaints.begin()
+            try:
+                with opened(name) as source, _progress(source) as advance:
+                    importer.run(source, advance)
+            except UserError as error:
+                failed += 1
+                click.echo(f"error: {error}", err=True)
+            complaints.end(name)
+    tally = importer.tally
+    alarms = f", {tally.new_alarms} new alarms" if tally.new_alarms else ""
+    torn = f", {tally.torn} cut off at the end" if tally.torn else ""
+    click.echo(
+        f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}", err=True
+    )
+    if failed or tally.bad:
+        click.get_current_context().exit(1)
+
+
+class _Complaints:
+    """The first few lines about what is wrong with a file; the rest is counted."""
+
+    def __init__(self) -> None:
+        self._said = 0
+
+    def begin(self) -> None:
+        """Start a file."""
+        self._said = 0
+
+    def say(self, line: str) -> None:
+        """Say one thing that is wrong, or only count it."""
+        self._said += 1
+        if self._said <= MAX_COMPLAINTS:
+            click.echo(f"warning: {printable(line)}", err=True)
+
+    def end(self, name: str) -> None:
+        """Say how much was left unsaid."""
+        if self._said > MAX_COMPLAINTS:
+            click.echo(f"warning: {printable(name)}: {self._said - MAX_COMPLAINTS} more like these", err=True)
+
+
+@contextmanager
+def _progress(source: Input) -> Iterator[Advance]:
+    """Show a bar for long inputs when standard error is a terminal."""
+    if source.name == STDIN or source.size is None or source.size < _BAR_FROM_BYTES or not sys.stderr.isatty():
+        yield lambda _position: None
+        return
+    with click.progressbar(length=source.size, label=printable(source.name), file=sys.stderr) as bar:
+        shown = 0
+
+        def advance(position: int | None) -> None:
+            nonlocal shown
+            now = source.raw.tell() if position is None else position
+            bar.update(now - shown)
+            shown = now
+
+        yield advance

@@ -1,0 +1,228 @@
+"""Options that commands share, and the record they make together."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import click
+
+from common.addresses import parse_endpoint
+from common.settings import load_settings
+from common.textrecords import protocol_number
+from common.timespan import parse_time
+from correlator.config import Settings
+from correlator.rows import Selection
+from correlator.store.database import Built, Store, reading
+
+DEFAULT_DB: Final = "tunnelwatch.db"
+DB_VARIABLE: Final = "TUNNELWATCH_DB"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Place(NamedTuple):
+    """Which database and configuration a command works on."""
+
+    db: Path
+    config: Path | None
+
+    def settings(self) -> Settings:
+        """Return the configuration in force."""
+        return load_settings(self.config, Settings)
+
+
+def time_ns(text: str) -> int:
+    """Return nanoseconds since 1970 of a time on the command line."""
+    try:
+        return parse_time(text)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def endpoint(text: str) -> tuple[str, int | None]:
+    """Return (address, port or None) of an endpoint on the command line."""
+    try:
+        return parse_endpoint(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def address(text: str) -> str:
+    """Return an address on the command line in its one spelling."""
+    found, port = endpoint(text)
+    if port is not None:
+        raise click.BadParameter(f"an address without a port is wanted, not {text!r}")
+    return found
+
+
+def protocol(text: str) -> int | None:
+    """Return a protocol's number, None for all."""
+    if text.lower() == "all":
+        return None
+    try:
+        return protocol_number(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, or all") from None
+
+
+def _place_of(ctx: click.Context) -> Place:
+    """Return the place; what stands after the command's name goes before what stands before it."""
+    db: str | None = None
+    config: str | None = None
+    context: click.Context | None = ctx
+    while context is not None:
+        db = db or context.meta.get(f"{context.command_path} db")
+        config = config or context.meta.get(f"{context.command_path} config")
+        context = context.parent
+    return Place(Path(db or os.environ.get(DB_VARIABLE) or DEFAULT_DB), Path(config) if config else None)
+
+
+def place_options(command: F) -> F:
+    """Add --db and --config; the values are kept in the context, see ``with_place``."""
+
+    def keep(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+        def callback(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+            ctx.meta[f"{ctx.command_path} {name}"] = value
+
+        return callback
+
+    db = click.option(
+        "--db",
+        metavar="PATH",
+        expose_value=False,
+        callback=keep("db"),
+        help=f"The database  [env: {DB_VARIABLE}; default: {DEFAULT_DB}]",
+    )
+    config = click.option(
+        "--config",
+        metavar="PATH",
+        expose_value=False,
+        callback=keep("config"),
+        help="A configuration file; see 'tunnelwatch config --example'",
+    )
+    return db(config(command))
+
+
+def with_place(command: F) -> F:
+    """Add --db and --config to a command and hand it the Place they make."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        ctx = click.get_current_context()
+        return command(*args, place=_place_of(ctx), **kwargs)
+
+    return place_options(wrapper)  # type: ignore[return-value] # a wrapper that takes less
+
+
+def selection_options(command: F) -> F:
+    """Add the options that choose records, and hand the command the Selection they make."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        server, server_port = kwargs.pop("server") or (None, None)
+        chosen = Selection(
+            since_ns=kwargs.pop("since"),
+            until_ns=kwargs.pop("until"),
+            client=kwargs.pop("client"),
+            server=server,
+            server_port=server_port,
+            protocol=kwargs.pop("protocol"),
+            wire=kwargs.pop("wire"),
+        )
+        return command(*args, chosen=chosen, **kwargs)
+
+    wrapped: Any = wrapper
+    for option in reversed(
+        (
+            click.option("--since", type=time_ns, metavar="TIME", help="From this time on (ISO 8601 or epoch)"),
+            click.option("--until", type=time_ns, metavar="TIME", help="Until before this time; records count by start"),
+            click.option("--client", type=address, metavar="IP", help="One client"),
+            click.option("--server", type=endpoint, metavar="IP[:PORT]", help="One server or service"),
+            click.option(
+                "--protocol", type=protocol, metavar="NAME", default="tcp", show_default=True, help="A name, a number or all"
+            ),
+            click.option("--wire", is_flag=True, help="Count IP bytes and not payload bytes"),
+        )
+    ):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[no-any-return] # options keep what they decorate
+
+
+def format_options(command: F) -> F:
+    """Add --json, --ndjson and --csv, and hand the command the one chosen, or ``table``."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        chosen = [name for name in ("json", "ndjson", "csv") if kwargs.pop(f"as_{name}")]
+        if len(chosen) > 1:
+            raise click.UsageError("one of --json, --ndjson and --csv at a time")
+        return command(*args, form=chosen[0] if chosen else "table", **kwargs)
+
+    wrapped: Any = wrapper
+    for name, text in (
+        ("csv", "Print csv"),
+        ("ndjson", "Print one JSON object per line"),
+        ("json", "Print JSON"),
+    ):
+        wrapped = click.option(f"--{name}", f"as_{name}", is_flag=True, help=text)(wrapped)
+    return wrapped  # type: ignore[no-any-return] # options keep what they decorate
+
+
+def sort_options(default: str) -> Callable[[F], F]:
+    """Return a decorator that adds --sort, --ascending and -n."""
+
+    def decorate(command: F) -> F:
+        wrapped: Any = click.option(
+            "-n", "limit", type=click.IntRange(min=1), metavar="N", help="At most so many rows"
+        )(command)
+        wrapped = click.option("--ascending", is_flag=True, help="Smallest, oldest or first name first")(wrapped)
+        return click.option(  # type: ignore[no-any-return] # an option keeps what it decorates
+            "--sort",
+            metavar="FIELD",
+            default=default,
+            show_default=True,
+            help="Any field of the output, largest or newest first; -FIELD turns the order round",
+        )(wrapped)
+
+    return decorate
+
+
+def sort_field(text: str, known: tuple[str, ...]) -> tuple[str, bool]:
+    """Return (field, whether '-' turned the order round); UsageError that lists the fields."""
+    name = text.removeprefix("-").replace("-", "_")
+    for candidate in (name, f"{name}_s"):
+        if candidate in known:
+            return candidate, text.startswith("-")
+    raise click.UsageError(f"no field {text.removeprefix('-')!r} to sort by; the fields are {', '.join(known)}")
+
+
+@contextmanager
+def open_store(place: Place) -> Iterator[Store]:
+    """Open the place's database for reading."""
+    with reading(place.db) as store:
+        yield store
+
+
+def built_by(settings: Settings) -> Built:
+    """Return what a new database is built with."""
+    return Built(settings.store.period_s, settings.store.channel_gap_s)
+
+
+def warn_if_built_otherwise(store: Store, settings: Settings) -> None:
+    """Say on standard error when the file's values stand against the configuration's."""
+    wanted = built_by(settings)
+    if store.built != wanted:
+        differing = ", ".join(
+            f"{name} {getattr(store.built, name)} (configured {getattr(wanted, name)})"
+            for name in wanted._fields
+            if getattr(store.built, name) != getattr(wanted, name)
+        )
+        click.echo(
+            f"warning: {store.path} was made with {differing}, which stays in force; "
+            "import into a new --db to change it",
+            err=True,
+        )

@@ -1,0 +1,63 @@
+"""Prints view records in the format that was asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from correlator.render import machine
+from correlator.render.table import FIGURES, Column, print_table
+from correlator.views.tree import Node, flattened, record
+
+EMPTY = "nothing is stored for this selection"
+
+
+def print_nodes(nodes: Sequence[Node], form: str, titles: Sequence[Column]) -> None:
+    """Print the levels of a view; ``titles`` are the first level's own columns."""
+    if form == "json":
+        machine.write_json(map(record, nodes), sys.stdout)
+    elif form == "ndjson":
+        machine.write_ndjson(map(record, nodes), sys.stdout)
+    elif form == "csv":
+        machine.write_csv(flattened(nodes), sys.stdout)
+    else:
+        name, *counts = titles
+        print_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
+
+
+def print_records(
+    records: Iterable[dict[str, Any]], form: str, columns: Sequence[Column], names: Sequence[str] | None = None
+) -> None:
+    """Print flat records; ``names`` are the csv columns when there may be no record to take them from."""
+    if form == "json":
+        machine.write_json(records, sys.stdout)
+    elif form == "ndjson":
+        machine.write_ndjson(records, sys.stdout)
+    elif form == "csv":
+        machine.write_csv(records, sys.stdout, names)
+    else:
+        print_table(columns, records, EMPTY)
+
+
+def _indented(nodes: Iterable[Node], level: int) -> Iterator[dict[str, Any]]:
+    for node in nodes:
+        plain = record(node._replace(children=()))
+        yield {**plain, "label": "  " * level + label(node)}
+        yield from _indented(node.children, level + 1)
+
+
+def label(node: Node) -> str:
+    """Return what a person calls a node."""
+    names = node.names
+    if "flow_id" in names:
+        state = " (open)" if names["open"] else ""
+        return f"{names['client']}:{names['client_port']} -> {names['server']}{state}"
+    if "period" in names:
+        return str(names["period"])[:16].replace("T", " ")
+    if "minute" in names:
+        return str(names["minute"])[11:16]
+    protocol = names.get("protocol", "tcp")
+    suffix = "" if protocol == "tcp" else f"/{protocol}"
+    parts = [str(names[name]) for name in ("client", "server", "host") if name in names]
+    return " -> ".join(parts) + suffix

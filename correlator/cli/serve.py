@@ -1,0 +1,34 @@
+"""``serve``: take frames from sensors until told to stop."""
+
+from __future__ import annotations
+
+import click
+
+from common.errors import UserError
+from common.link import is_local
+from correlator.cli.options import Place, built_by, warn_if_built_otherwise, with_place
+from correlator.service import Service
+from correlator.store.database import writing
+
+
+@click.command(short_help="Take records from sensors until told to stop")
+@click.option("--bind", metavar="ENDPOINT", help="Where sensors connect to  [default: tcp://127.0.0.1:5690]")
+@click.option("--plaintext", is_flag=True, help="No encryption; on a loopback or ipc endpoint only")
+@with_place
+def serve(bind: str | None, plaintext: bool, place: Place) -> None:
+    """Take records from sensors and store them until SIGINT or SIGTERM.
+
+    \b
+    Example:
+      tunnelwatch serve --plaintext
+      tunnelwatch --db /var/lib/tunnelwatch.db serve --plaintext --bind ipc:///run/tunnelwatch.sock
+    """
+    settings = place.settings()
+    endpoint = bind or settings.serve.bind
+    if not plaintext:
+        raise UserError("encrypted links are not there yet: use --plaintext on a loopback or ipc endpoint")
+    if not is_local(endpoint):
+        raise UserError(f"--plaintext is for this host only, not {endpoint}: bind tcp://127.0.0.1:PORT or ipc://PATH")
+    with writing(place.db, built_by(settings)) as store:
+        warn_if_built_otherwise(store, settings)
+        Service(store, settings, endpoint, lambda line: click.echo(line, err=True)).run()

@@ -1,0 +1,66 @@
+"""The correlator's settings: one frozen record per section, defaults here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from common.link import DEFAULT_PORT
+from correlator.detect.alarm import Severity
+
+Limit = Annotated[int, Meta(ge=0, le=1 << 62)]
+DAY_S: Final = 86_400
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """[store]: what the roll-ups are computed with; a database keeps what it was made with."""
+
+    period_s: Annotated[int, Meta(ge=60, le=DAY_S)] = 3600
+    channel_gap_s: Annotated[int, Meta(ge=0, le=7 * DAY_S)] = 300
+
+    def __post_init__(self) -> None:
+        """Refuse periods that do not fill a day, or do not hold whole minutes."""
+        if DAY_S % self.period_s or self.period_s % 60:
+            raise ValueError(f"period_s is {self.period_s}; whole minutes that divide a day, such as 900 or 3600")
+
+
+class FlowThresholds(Struct, frozen=True, kw_only=True):
+    """[thresholds.flow]: limits for one flow, both directions together; 0 turns a rule off."""
+
+    severity: Severity = Severity.MEDIUM
+    bytes: Limit = 100_000_000
+    packets: Limit = 1_000_000
+    duration_s: Limit = 14_400
+
+
+class ChannelThresholds(Struct, frozen=True, kw_only=True):
+    """[thresholds.channel_period]: limits for one channel in one period; 0 turns a rule off."""
+
+    severity: Severity = Severity.MEDIUM
+    bytes: Limit = 500_000_000
+    packets: Limit = 5_000_000
+    tcp_uptime_s: Limit = 0
+
+
+class Thresholds(Struct, frozen=True, kw_only=True):
+    """[thresholds]: static limits, in force whatever has been learned."""
+
+    flow: FlowThresholds = FlowThresholds()
+    channel_period: ChannelThresholds = ChannelThresholds()
+
+
+class ServeSettings(Struct, frozen=True, kw_only=True):
+    """[serve]: the service that sensors ship to."""
+
+    bind: str = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+    max_sensors: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    frames_per_commit: Annotated[int, Meta(ge=1, le=1000)] = 16
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that a configuration file may say."""
+
+    store: StoreSettings = StoreSettings()
+    thresholds: Thresholds = Thresholds()
+    serve: ServeSettings = ServeSettings()

@@ -1,0 +1,1 @@
+"""Pure detectors: rows and totals in, alarms out."""

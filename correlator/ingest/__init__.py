@@ -1,0 +1,1 @@
+"""Ingest: frames and lines from sockets and files into the store, by one path."""

@@ -1,0 +1,141 @@
+"""Feeds files to the pipeline: batches of text rows, or the frames of a flow log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from common.errors import WireError
+from common.flowlog import MAX_BATCH_RECORDS, Batch, Damage, check_file_header, decode_payload, scan_frames
+from common.records import FlowRecord
+from correlator.ingest.formats.detect import Format
+from correlator.ingest.formats.lines import BadLine, Row, numbered_lines
+from correlator.ingest.formats.textrows import read_csv, read_ndjson
+from correlator.ingest.formats.zeek import read_json, read_tsv
+from correlator.ingest.inputs import Input, mapped
+from correlator.ingest.pipeline import Pipeline, Stored
+from correlator.ingest.receiver import Accepted, Duplicate, Refused
+
+_FRAMES_PER_COMMIT: Final = 16
+_READERS: Final = {
+    Format.NDJSON: read_ndjson,
+    Format.CSV: read_csv,
+    Format.ZEEK_TSV: read_tsv,
+    Format.ZEEK_JSON: read_json,
+}
+
+Complain = Callable[[str], None]
+Advance = Callable[[int | None], None]
+"""Told after each batch: the offset reached, or None when the stream's own position says it."""
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What an import came to."""
+
+    stored: int = 0
+    duplicates: int = 0
+    bad: int = 0
+    """Lines, records and frames that were refused, and damaged stretches."""
+    torn: int = 0
+    new_alarms: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, stored: Stored) -> None:
+        """Count a transaction."""
+        self.stored += stored.records
+        self.duplicates += stored.duplicates
+        self.bad += stored.refused.total()
+        self.reasons += stored.refused
+        self.new_alarms += stored.new_alarms
+
+
+class Importer:
+    """Imports inputs one after the other; ``complain`` gets a line per thing that is wrong."""
+
+    def __init__(self, pipeline: Pipeline, sensor: str, now_ns: int, complain: Complain) -> None:
+        self._pipeline = pipeline
+        self._sensor = sensor
+        self._now_ns = now_ns
+        self._complain = complain
+        self._offset = 0
+        self.tally = Tally()
+
+    def run(self, source: Input, advance: Advance) -> None:
+        """Import one input."""
+        if source.format is Format.FLOW_LOG:
+            self._flow_log(source, advance)
+        else:
+            rows = _READERS[source.format](numbered_lines(source.stream))
+            self._text(source.name, rows, advance)
+
+    def _text(self, name: str, rows: Iterable[Row | BadLine], advance: Advance) -> None:
+        records = self._good(name, rows)
+        while batch := list(islice(records, MAX_BATCH_RECORDS)):
+            self.tally.add(self._pipeline.store_records(batch, self._now_ns))
+            advance(None)
+
+    def _good(self, name: str, rows: Iterable[Row | BadLine]) -> Iterator[tuple[str, FlowRecord]]:
+        for row in rows:
+            if isinstance(row, BadLine):
+                self.tally.bad += 1
+                self._complain(f"{name}:{row.number}: {row.reason}")
+            else:
+                yield row.sensor or self._sensor, row.record
+
+    def _flow_log(self, source: Input, advance: Advance) -> None:
+        with mapped(source) as view:
+            try:
+                offset = check_file_header(view)
+            except WireError as error:
+                self._bad(f"{source.name}: {error}")
+                return
+            frames = self._frames(source.name, view, offset)
+            while batch := list(islice(frames, _FRAMES_PER_COMMIT)):
+                stored = self._pipeline.store_frames(batch, self._now_ns)
+                self.tally.add(stored)
+                self._account(source.name, batch, stored)
+                advance(self._offset)
+
+    def _frames(self, name: str, view: memoryview, offset: int) -> Iterator[Batch]:
+        """Yield the frames that hold records; headers go to the receiver."""
+        for item in scan_frames(view, offset):
+            self._offset = item.offset
+            if isinstance(item, Damage):
+                self._damaged(name, item)
+                continue
+            try:
+                batch = decode_payload(item.payload)
+                if batch.kind != "header":
+                    yield batch
+                else:
+                    self._pipeline.receiver.open_run(batch)
+            except WireError as error:
+                self._bad(f"{name}: the frame at offset {item.offset} is unusable: {error}")
+            finally:
+                item.raw.release()
+                item.payload.release()
+
+    def _damaged(self, name: str, damage: Damage) -> None:
+        if damage.reason == "torn":
+            self.tally.torn += 1
+            self._complain(f"{name}: ends inside a frame at offset {damage.offset}, as a file still being written does")
+        else:
+            self._bad(f"{name}: {damage.length} damaged bytes at offset {damage.offset}; the rest is read")
+
+    def _account(self, name: str, batch: list[Batch], stored: Stored) -> None:
+        for frame, verdict in zip(batch, stored.verdicts, strict=True):
+            if isinstance(verdict, Duplicate):
+                self.tally.duplicates += len(frame.records)
+            elif isinstance(verdict, Refused):
+                self._complain(f"{name}: frame {verdict.sequence} of run {verdict.run} refused: {verdict.detail}")
+            elif isinstance(verdict, Accepted) and verdict.refused:
+                reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(verdict.refused.items()))
+                self._complain(f"{name}: frame {verdict.sequence}: records refused: {reasons}")
+
+    def _bad(self, line: str) -> None:
+        self.tally.bad += 1
+        self._complain(line)

@@ -1,0 +1,130 @@
+"""Judges frames: which records are accepted, what is a duplicate, what is refused and why.  No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from common.errors import WireError
+from common.flowlog import Batch, read_schema
+from common.records import (
+    RECORD_TYPES,
+    FlowRecord,
+    RecordReader,
+    SensorAlarm,
+    SensorStats,
+    check_flow,
+)
+
+# A record beyond these is refused: no part of a flow is that large, and sums of such would overflow.
+MAX_COUNTER: Final = 1 << 50
+MAX_DURATION_NS: Final = 1 << 56
+MAX_TIME_NS: Final = 1 << 62
+_MAX_RUNS: Final = 4096
+_volume: Final = attrgetter(
+    *FlowRecord._fields[FlowRecord._fields.index("packets_out") : FlowRecord._fields.index("missed_bytes_in") + 1]
+)
+
+
+class Accepted(NamedTuple):
+    """A frame whose good records are to be stored."""
+
+    sensor: str
+    run: int
+    sequence: int
+    missing: int
+    """Frames between the mark and this one that never came."""
+    flows: list[FlowRecord]
+    stats: list[SensorStats]
+    alarms: list[SensorAlarm]
+    refused: Counter[str]
+    """Records of it that were refused, by reason."""
+
+
+class Duplicate(NamedTuple):
+    """A frame that is stored already."""
+
+    sensor: str
+    run: int
+    sequence: int
+
+
+class Refused(NamedTuple):
+    """A frame that will never be stored."""
+
+    sensor: str
+    run: int
+    sequence: int
+    reason: str
+    detail: str
+
+
+Verdict = Accepted | Duplicate | Refused
+Readers = dict[str, RecordReader[Any]]
+
+
+class Receiver:
+    """Knows the fields that each run's header named; the run silent for longest is forgotten first."""
+
+    def __init__(self, max_runs: int = _MAX_RUNS) -> None:
+        self._max_runs = max_runs
+        self._runs: OrderedDict[tuple[str, int], Readers] = OrderedDict()
+
+    def open_run(self, header: Batch) -> None:
+        """Take a run's header; WireError when it is none, or names too few fields."""
+        if header.kind != "header":
+            raise WireError("schema", f"a run begins with its header, not with {header.kind!r:.40}")
+        readers: Readers = {
+            kind: _reader(kind, names) for kind, names in read_schema(header).items() if kind in RECORD_TYPES
+        }
+        key = (header.sensor, header.run)
+        self._runs[key] = readers
+        self._runs.move_to_end(key)
+        while len(self._runs) > self._max_runs:
+            self._runs.popitem(last=False)
+
+    def knows(self, sensor: str, run: int) -> bool:
+        """Tell whether a run's header was seen."""
+        return (sensor, run) in self._runs
+
+    def judge(self, batch: Batch, mark: int) -> Verdict:
+        """Return the verdict on a frame when everything up to ``mark`` is stored."""
+        place = (batch.sensor, batch.run, batch.sequence)
+        readers = self._runs.get((batch.sensor, batch.run))
+        if readers is None:
+            return Refused(*place, "no_header", "no header of its run came before it")
+        if batch.sequence <= mark:
+            return Duplicate(*place)
+        self._runs.move_to_end((batch.sensor, batch.run))
+        accepted = Accepted(*place, batch.sequence - mark - 1, [], [], [], Counter())
+        reader = readers.get(batch.kind)
+        if reader is None:
+            accepted.refused["unknown_kind"] += len(batch.records)
+            return accepted
+        target: Any = {"flow": accepted.flows, "stats": accepted.stats, "alarm": accepted.alarms}[batch.kind]
+        for row in batch.records:
+            try:
+                record = reader.read(row)
+                if batch.kind == "flow":
+                    check_plausible(record)
+                target.append(record)
+            except WireError as error:
+                accepted.refused[error.reason] += 1
+        return accepted
+
+
+def check_plausible(record: FlowRecord) -> None:
+    """Raise WireError when a flow record contradicts itself or is beyond what a flow can be."""
+    check_flow(record)
+    if record.end_ns > MAX_TIME_NS or record.end_ns - record.start_ns > MAX_DURATION_NS:
+        raise WireError("record_time", f"flow {record.flow_id} ends after the year 2116 or lasts for years")
+    if max(_volume(record)) > MAX_COUNTER:
+        raise WireError("record_value", f"flow {record.flow_id} counts more than {MAX_COUNTER}")
+
+
+@lru_cache(maxsize=64)
+def _reader(kind: str, names: Sequence[str]) -> RecordReader[Any]:
+    return RecordReader(RECORD_TYPES[kind], names)

@@ -1,0 +1,68 @@
+"""The socket that sensors connect to; what is said on it is ``peers``' business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import zmq
+
+from common.errors import UserError
+from common.flowlog import FRAME_OVERHEAD, MAX_FRAME_BYTES
+from correlator.ingest.peers import Message
+
+_MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + FRAME_OVERHEAD + 1024
+_QUEUED_MESSAGES: Final = 64
+
+
+class Link:
+    """A bound ROUTER socket."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 1000)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
+        self._socket.setsockopt(zmq.RCVHWM, _QUEUED_MESSAGES)
+        self._socket.setsockopt(zmq.IPV6, 1 if "[" in endpoint else 0)
+
+    def bind(self) -> str:
+        """Bind, and return the endpoint with the port that was taken; UserError in one line."""
+        try:
+            self._socket.bind(self._endpoint)
+        except zmq.ZMQError as error:
+            raise UserError(_bind_error(self._endpoint, error)) from None
+        return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def receive(self, timeout_ms: int, limit: int) -> list[Message]:
+        """Return the messages that are there, up to a limit; wait for the first one."""
+        messages: list[Message] = []
+        try:
+            if not self._socket.poll(timeout_ms):
+                return messages
+            while len(messages) < limit:
+                peer, *parts = self._socket.recv_multipart(zmq.DONTWAIT)
+                messages.append(Message(peer, parts))
+        except zmq.Again:
+            pass
+        return messages
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """Send; what cannot go out at once is lost, and the sensor asks again."""
+        for peer, parts in messages:
+            try:
+                self._socket.send_multipart([peer, *parts], zmq.DONTWAIT)
+            except zmq.Again:
+                continue
+
+    def close(self) -> None:
+        """Close the socket; what is on its way out still goes, for a second."""
+        self._socket.close()
+
+
+def _bind_error(endpoint: str, error: zmq.ZMQError) -> str:
+    if error.errno == zmq.EADDRINUSE:
+        return f"{endpoint} is in use by another program: end it, or name another with --bind"
+    if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT, zmq.ENOCOMPATPROTO):
+        return f"not an endpoint: {endpoint!r}; write tcp://127.0.0.1:5690 or ipc:///run/tunnelwatch.sock"
+    return f"cannot listen on {endpoint}: {error.strerror}; name another with --bind"

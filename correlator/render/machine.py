@@ -1,0 +1,53 @@
+"""View records for programs: JSON, one JSON object per line, csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+
+def write_json(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
+    """Write an indented JSON array, one record after the other."""
+    separator = "[\n"
+    for record in records:
+        text = json.dumps(record, indent=2, ensure_ascii=False)
+        out.write(separator + "  " + text.replace("\n", "\n  "))
+        separator = ",\n"
+    out.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_json_object(record: Mapping[str, Any], out: TextIO) -> None:
+    """Write one indented JSON object."""
+    out.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_ndjson(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
+    """Write one JSON object per line."""
+    for record in records:
+        out.write(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n")
+
+
+def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, columns: Iterable[str] | None = None) -> None:
+    """Write csv with a line of names first; those of the first record when none are given."""
+    writer = csv.writer(out, lineterminator="\n")
+    names = None if columns is None else list(columns)
+    if names is not None:
+        writer.writerow(names)
+    for record in records:
+        if names is None:
+            names = list(record)
+            writer.writerow(names)
+        writer.writerow([cell(record.get(name)) for name in names])
+
+
+def cell(value: Any) -> str:
+    """Return a value as csv has it: nothing is empty, lists and maps are JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return str(value)

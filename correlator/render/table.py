@@ -1,0 +1,120 @@
+"""View records for people: tables with human durations and sizes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+_PLAIN_WIDTH: Final = 400
+
+
+class Column(NamedTuple):
+    """One column: the record's key, its title, and how a value is written."""
+
+    key: str
+    title: str
+    write: Callable[[Any], str] = str
+    right: bool = False
+
+
+def human_bytes(count: float) -> str:
+    """Return ``812 B``, ``1.2 kB``, ``3.4 GB`` (powers of 1000)."""
+    size = float(count)
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("the last unit returns")
+
+
+def human_duration(seconds: float) -> str:
+    """Return ``0 s``, ``4.2 s``, ``5m12s``, ``3h07m``, ``2d04h``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds == int(seconds) else f"{seconds:.1f} s"
+    whole = int(seconds)
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h{minutes:02d}m"
+    days, hours = divmod(hours, 24)
+    return f"{days}d{hours:02d}h"
+
+
+def human_count(count: int) -> str:
+    """Return a number with thousands set apart."""
+    return f"{count:,}"
+
+
+def human_time(iso: str) -> str:
+    """Return an ISO time to the second, without its letters."""
+    return iso[:19].replace("T", " ")
+
+
+FIGURES: Final = (
+    Column("connections", "conns", human_count, right=True),
+    Column("packets_out", "pkts out", human_count, right=True),
+    Column("packets_in", "pkts in", human_count, right=True),
+    Column("bytes_out", "out", human_bytes, right=True),
+    Column("bytes_in", "in", human_bytes, right=True),
+    Column("tcp_uptime_s", "tcp up", human_duration, right=True),
+    Column("channel_uptime_s", "channel up", human_duration, right=True),
+    Column("first", "first (UTC)", human_time),
+    Column("last", "last (UTC)", human_time),
+)
+
+
+def print_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]], empty: str) -> None:
+    """Print a table to standard output; colours and a bounded width on a terminal only."""
+    rows = list(records)
+    if not rows:
+        sys.stdout.write(empty + "\n")
+        return
+    terminal = sys.stdout.isatty()
+    table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", padding=(0, 2, 0, 0))
+    for column in columns:
+        # Numbers are never cut: a name gives way first, and a terminal that is too narrow still gets them whole.
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=len(column.title) if column.right else None,
+        )
+    for row in rows:
+        table.add_row(*(_cell(column, row.get(column.key)) for column in columns))
+    console = Console(
+        file=sys.stdout,
+        force_terminal=terminal,
+        color_system="auto" if terminal else None,
+        width=None if terminal else _PLAIN_WIDTH,
+        highlight=False,
+        soft_wrap=not terminal,
+    )
+    if terminal:
+        needed = console.measure(table).maximum
+        console.width = max(console.width, needed)
+    console.print(table)
+
+
+def print_fields(record: Mapping[str, str]) -> None:
+    """Print names and values, one pair per line."""
+    width = max(map(len, record), default=0)
+    for name, value in record.items():
+        sys.stdout.write(f"{name:<{width}}  {printable(value)}\n")
+
+
+def printable(text: str) -> str:
+    """Return text with everything that could command a terminal shown as an escape."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _cell(column: Column, value: Any) -> Text:
+    return Text("-" if value is None else printable(column.write(value)))

@@ -1,0 +1,87 @@
+"""The service behind ``serve``: the only place with signals, the clock and sockets; it wires, it does not decide."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+import zmq
+
+from common.errors import UserError
+from correlator.config import Settings
+from correlator.ingest.peers import Delivery, Peers
+from correlator.ingest.pipeline import Pipeline
+from correlator.ingest.zmqlink import Link
+from correlator.store.database import Store, StoreUnavailableError
+from correlator.store.writer import Writer
+
+_POLL_MS: Final = 250
+_RETRY_S: Final = 0.5
+_COMPLAIN_EVERY_S: Final = 60.0
+
+Say = Callable[[str], None]
+
+
+class Service:
+    """Receives frames until it is told to stop; ``say`` gets lines for people."""
+
+    def __init__(self, store: Store, settings: Settings, endpoint: str, say: Say) -> None:
+        self._settings = settings
+        self._endpoint = endpoint
+        self._say = say
+        self._pipeline = Pipeline(Writer(store), settings.thresholds)
+        self._peers = Peers(settings.serve.max_sensors, self._pipeline.receiver.open_run, self._pipeline.mark)
+        self._stopping = False
+        self._complained_at = float("-inf")
+
+    def run(self) -> None:
+        """Bind and serve; SIGINT and SIGTERM end it after the batch in hand."""
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        link = Link(context, self._endpoint)
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._stop)
+            self._say(f"listening on {link.bind()}")
+            while not self._stopping:
+                self._turn(link)
+        finally:
+            link.close()
+            context.term()
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _turn(self, link: Link) -> None:
+        messages = link.receive(_POLL_MS, self._settings.serve.frames_per_commit)
+        if not messages:
+            return
+        deliveries, answers = self._peers.handle(messages)
+        link.send(answers)
+        if deliveries:
+            self._store(link, deliveries)
+
+    def _store(self, link: Link, deliveries: list[Delivery]) -> None:
+        """Store a batch and acknowledge it; while the database is not to be had, keep trying."""
+        while True:
+            try:
+                stored = self._pipeline.store_frames([batch for _, batch in deliveries], time.time_ns())
+            except StoreUnavailableError as error:
+                if self._stopping:
+                    raise UserError(f"stopped with {len(deliveries)} frames unstored: {error}") from None
+                self._complain(f"waiting: {error}")
+                time.sleep(_RETRY_S)
+                continue
+            link.send(self._peers.answers(deliveries, stored.verdicts))
+            if stored.refused:
+                reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(stored.refused.items()))
+                self._complain(f"refused: {reasons}")
+            return
+
+    def _complain(self, line: str) -> None:
+        now = time.monotonic()
+        if now - self._complained_at >= _COMPLAIN_EVERY_S:
+            self._complained_at = now
+            self._say(line)

@@ -1,0 +1,118 @@
+"""Alarms on disk: a repeat of an alarm updates its row."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from correlator.detect.alarm import MAX_FLOWS, Alarm, Evidence, alarm_id
+from correlator.rows import AlarmRow, Selection
+
+_COLUMNS: Final = ", ".join(AlarmRow._fields)
+_REPLACE: Final = (
+    f"INSERT OR REPLACE INTO alarms ({_COLUMNS}) VALUES ({', '.join('?' * len(AlarmRow._fields))})"  # noqa: S608 - constant names
+)
+_ONE: Final = f"SELECT {_COLUMNS} FROM alarms WHERE alarm_id = ?"  # noqa: S608 - constant names
+
+_flows_decoder = msgspec.json.Decoder(list[str])
+_evidence_decoder = msgspec.json.Decoder(list[Evidence])
+
+
+def store_alarms(conn: sqlite3.Connection, alarms: Iterable[Alarm]) -> int:
+    """Put alarms into the store, inside the caller's transaction; return how many are new."""
+    new = 0
+    for alarm in alarms:
+        found = conn.execute(_ONE, (alarm_id(alarm),)).fetchone()
+        new += found is None
+        row = _fresh(alarm) if found is None else _repeated(AlarmRow(*found), alarm)
+        conn.execute(_REPLACE, row)
+    return new
+
+
+def acknowledge(conn: sqlite3.Connection, prefix: str, now_ns: int) -> str | None:
+    """Mark the one alarm whose id begins so as seen; return its id, None when none or several do."""
+    found = [row.alarm_id for row in alarms_with_id(conn, prefix)]
+    if len(found) != 1:
+        return None
+    conn.execute("UPDATE alarms SET acknowledged_ns = ? WHERE alarm_id = ?", (now_ns, found[0]))
+    return found[0]
+
+
+def alarms_with_id(conn: sqlite3.Connection, prefix: str) -> list[AlarmRow]:
+    """Return the alarms whose id begins so."""
+    query = f"SELECT {_COLUMNS} FROM alarms WHERE substr(alarm_id, 1, length(?1)) = ?1 LIMIT 100"  # noqa: S608
+    return [AlarmRow(*row) for row in conn.execute(query, (prefix,))]
+
+
+def select_alarms(conn: sqlite3.Connection, chosen: Selection) -> Iterator[AlarmRow]:
+    """Yield the alarms of a selection, newest first."""
+    tests: list[str] = []
+    values: dict[str, object] = {}
+    for test, name, value in (
+        ("time_ns >= :since", "since", chosen.since_ns),
+        ("time_ns < :until", "until", chosen.until_ns),
+        ("client = :client", "client", chosen.client),
+    ):
+        if value is not None:
+            tests.append(test)
+            values[name] = value
+    where = f"WHERE {' AND '.join(tests)}" if tests else ""
+    query = f"SELECT {_COLUMNS} FROM alarms {where} ORDER BY time_ns DESC, alarm_id"  # noqa: S608 - bound values
+    for row in conn.execute(query, values):
+        yield AlarmRow(*row)
+
+
+def count_by_severity(conn: sqlite3.Connection, chosen: Selection) -> dict[str, int]:
+    """Return how many alarms of each severity there are in the selection's time."""
+    query = """SELECT severity, count(*) FROM alarms
+               WHERE (:since IS NULL OR time_ns >= :since) AND (:until IS NULL OR time_ns < :until)
+               GROUP BY severity"""
+    return dict(conn.execute(query, {"since": chosen.since_ns, "until": chosen.until_ns}))
+
+
+def evidence_of(row: AlarmRow) -> list[Evidence]:
+    """Return a stored alarm's evidence."""
+    return _evidence_decoder.decode(row.evidence)
+
+
+def flows_of(row: AlarmRow) -> list[str]:
+    """Return the ids of some of a stored alarm's flows."""
+    return _flows_decoder.decode(row.flows)
+
+
+def _fresh(alarm: Alarm) -> AlarmRow:
+    return AlarmRow(
+        alarm_id(alarm),
+        alarm.kind,
+        alarm.rule,
+        alarm.severity,
+        alarm.time_ns,
+        alarm.time_ns,
+        1,
+        alarm.sensor,
+        alarm.client,
+        alarm.server,
+        alarm.host,
+        alarm.probability,
+        alarm.message,
+        msgspec.json.encode(alarm.evidence).decode(),
+        msgspec.json.encode(alarm.flows[:MAX_FLOWS]).decode(),
+        None,
+    )
+
+
+def _repeated(old: AlarmRow, alarm: Alarm) -> AlarmRow:
+    """Return the stored alarm after one more sight of it: the larger value stands."""
+    new = _fresh(alarm)
+    worse = [item.value for item in alarm.evidence] >= [item.value for item in evidence_of(old)]
+    flows = list(dict.fromkeys([*flows_of(old), *alarm.flows]))[:MAX_FLOWS]
+    return (new if worse else old)._replace(
+        first_time_ns=min(old.first_time_ns, alarm.time_ns),
+        time_ns=max(old.time_ns, alarm.time_ns),
+        seen_count=old.seen_count + 1,
+        flows=msgspec.json.encode(flows).decode(),
+        acknowledged_ns=old.acknowledged_ns,
+    )

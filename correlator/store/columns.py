@@ -1,0 +1,69 @@
+"""Flow records as rows of ``flow_records``, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from common.addresses import address_packed, address_text
+from common.records import UINT63_MAX, FlowRecord
+
+# What a channel holds, a record's row does not repeat.
+_IN_CHANNEL: Final = frozenset(("protocol", "client_ip", "server_ip", "server_port"))
+_JSON: Final = frozenset(
+    ("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in", "splt", "facts", "anomalies")
+)
+OWN_FIELDS: Final = tuple(name for name in FlowRecord._fields if name not in _IN_CHANNEL)
+COLUMNS: Final = ("sensor", "channel_id", *OWN_FIELDS)
+
+_VOLUME_AT: Final = FlowRecord._fields.index("oriented_by")
+_JSON_AT: Final = tuple(
+    index - _VOLUME_AT for index, name in enumerate(FlowRecord._fields) if name in _JSON
+)
+
+ChannelKey = tuple[int, bytes, bytes, int]
+
+
+def channel_key(record: FlowRecord) -> ChannelKey:
+    """Return what makes two records belong to one channel."""
+    return record.protocol, record.client_ip, record.server_ip, record.server_port
+
+
+@lru_cache(maxsize=131072)
+def channel_id(key: ChannelKey) -> int:
+    """Return the 63-bit hash that names a channel in every store."""
+    protocol, client, server, port = key
+    text = f"{protocol}|{address_text(client)}|{address_text(server)}|{port}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") & UINT63_MAX
+
+
+def row_of(sensor: str, channel: int, record: FlowRecord) -> tuple[Any, ...]:
+    """Return a record's row in the order of COLUMNS."""
+    rest: list[Any] = list(record[_VOLUME_AT:])
+    for index in _JSON_AT:
+        if rest[index] is not None:
+            rest[index] = msgspec.json.encode(rest[index]).decode()
+    return (sensor, channel, record.flow_id, record.part, record.end_reason, record.vlan, record.client_port, *rest)
+
+
+def record_of(row: Mapping[str, Any]) -> FlowRecord:
+    """Return the record of a row that has OWN_FIELDS and the channel's columns."""
+    values = {name: row[name] for name in OWN_FIELDS}
+    for name in _JSON:
+        if values[name] is not None:
+            values[name] = _tuples(msgspec.json.decode(values[name]))
+    return FlowRecord(
+        protocol=row["protocol"],
+        client_ip=address_packed(row["client"]),
+        server_ip=address_packed(row["server"]),
+        server_port=row["server_port"],
+        **values,
+    )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,164 @@
+"""Opens the store's file, and turns what SQLite may say about it into one line for a person."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from sqlite_utils.db import Database
+
+from common.errors import UserError
+from correlator.store.schema import migrations
+
+BUSY_TIMEOUT_S: Final = 5.0
+NS_PER_S: Final = 1_000_000_000
+
+
+class Built(NamedTuple):
+    """With which settings a store's roll-ups were computed."""
+
+    period_s: int
+    channel_gap_s: int
+
+    @property
+    def period_ns(self) -> int:
+        """Length of a period."""
+        return self.period_s * NS_PER_S
+
+    @property
+    def channel_gap_ns(self) -> int:
+        """Longest silence inside a session of a channel."""
+        return self.channel_gap_s * NS_PER_S
+
+
+class StoreUnavailableError(UserError):
+    """The database cannot be written now; it may be possible later."""
+
+
+class Store(NamedTuple):
+    """An open store."""
+
+    conn: sqlite3.Connection
+    built: Built
+    path: Path
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Store]:
+    """Open a store read-only, while others may write it; UserError in one line."""
+    if not path.exists():
+        raise UserError(f"no database at {path}: import or serve into it first, or name another with --db")
+    with _explained(path):
+        conn = _connect(path, "ro")
+        try:
+            if _refuse_unknown_steps(conn, path):
+                raise UserError(f"{path} was made by an older version: run any import or serve on it once")
+            yield Store(conn, _built(conn), path)
+        finally:
+            conn.close()
+
+
+@contextmanager
+def writing(path: Path, wanted: Built) -> Iterator[Store]:
+    """Open a store for writing, make or upgrade it first; UserError in one line.
+
+    ``wanted`` counts for a new file; an old one keeps what it was built with.
+    """
+    with _explained(path):
+        conn = _connect(path, "rwc")
+        try:
+            _prepare(conn, path, wanted)
+            yield Store(conn, _built(conn), path)
+        finally:
+            conn.close()
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={mode}"
+    conn = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    conn.execute("PRAGMA foreign_keys = ON")
+    conn.execute("PRAGMA cache_size = -65536")
+    return conn
+
+
+def _prepare(conn: sqlite3.Connection, path: Path, wanted: Built) -> None:
+    _refuse_unknown_steps(conn, path)
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute("PRAGMA synchronous = FULL")
+    # One writer at a time prepares; the next one finds nothing left to do.
+    conn.execute("BEGIN IMMEDIATE")
+    migrations.apply(Database(conn))
+    conn.executemany(
+        "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", list(wanted._asdict().items())
+    )
+    conn.execute("COMMIT")
+
+
+def _refuse_unknown_steps(conn: sqlite3.Connection, path: Path) -> bool:
+    """Raise when the file is of a newer program, or of another one; tell whether steps are missing."""
+    tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return True
+    if "_sqlite_migrations" not in tables:
+        raise UserError(f"{path} is a database of another program: name another file with --db")
+    database = Database(conn)
+    known = {step.name for step in [*migrations.applied(database), *migrations.pending(database)]}
+    ours = {step.name for step in migrations.pending(_nothing())}
+    newer = sorted(known - ours)
+    if newer:
+        raise UserError(f"{path} was made by a newer version (it has {newer[0]}): upgrade this program")
+    applied = {step.name for step in migrations.applied(database)}
+    if not applied:
+        raise UserError(f"{path} is a database of another program: name another file with --db")
+    return applied != ours
+
+
+def _nothing() -> Database:
+    return Database(memory=True)
+
+
+def _built(conn: sqlite3.Connection) -> Built:
+    values = dict(conn.execute("SELECT key, value FROM meta"))
+    return Built(values["period_s"], values["channel_gap_s"])
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise explained(path, error) from error
+
+
+def explained(path: Path, error: sqlite3.DatabaseError) -> UserError:
+    """Return what SQLite said as an error for a person."""
+    text = str(error)
+    may_pass = isinstance(error, sqlite3.OperationalError) and any(word in text for word in ("locked", "busy", "full"))
+    return (StoreUnavailableError if may_pass else UserError)(_explanation(path, error))
+
+
+def _explanation(path: Path, error: sqlite3.DatabaseError) -> str:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return f"{path} is locked by another program: end that program or try again"
+    if "not a database" in text or "malformed" in text:
+        return f"{path} is not a usable database ({text}): restore a copy, or name another file with --db"
+    if "readonly" in text or "unable to open" in text:
+        return _unopenable(path, text)
+    if "full" in text:
+        return f"no room left for {path} ({text}): free some space on that disk"
+    return f"{path}: {text}; check the file, or name another with --db"
+
+
+def _unopenable(path: Path, text: str) -> str:
+    parent = path.absolute().parent
+    if path.is_dir():
+        return f"{path} is a directory: name a file with --db"
+    if not parent.is_dir():
+        return f"no directory {parent} for the database: make it, or name another file with --db"
+    return f"no permission to open {path} ({text}): change its permissions or those of {parent}"

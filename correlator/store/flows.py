@@ -1,0 +1,153 @@
+"""Queries for flows: their parts merged, in any order, streamed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, Final, NamedTuple
+
+from common.records import FlowRecord
+from correlator.rows import FlowFigures, HostRow, Selection
+from correlator.store.columns import OWN_FIELDS, record_of
+from correlator.store.database import Store
+from correlator.store.queries import figures_sql
+from correlator.store.where import where
+from correlator.views.figures import Figures
+from correlator.views.uptime import Interval
+
+# What flows can be sorted by, and the expression over the parts of one flow.
+FLOW_SORTS: Final[Mapping[str, str]] = {
+    "start_ns": "min(t.start_ns)",
+    "end_ns": "max(t.end_ns)",
+    "duration": "max(t.end_ns) - min(t.start_ns)",
+    "packets_out": "sum(t.packets_out)",
+    "packets_in": "sum(t.packets_in)",
+    "wire_bytes_out": "sum(t.wire_bytes_out)",
+    "wire_bytes_in": "sum(t.wire_bytes_in)",
+    "payload_bytes_out": "sum(t.payload_bytes_out)",
+    "payload_bytes_in": "sum(t.payload_bytes_in)",
+    "client_ip": "c.client",
+    "server_ip": "c.server",
+    "server_port": "c.server_port",
+    "host": "max(t.host)",
+    "sensor": "t.sensor",
+}
+_JOIN: Final = "FROM flow_records AS t JOIN channels AS c ON c.channel_id = t.channel_id"
+
+
+class Order(NamedTuple):
+    """How flows are sorted and how many are wanted."""
+
+    field: str = "start_ns"
+    ascending: bool = False
+    limit: int | None = None
+
+
+def flow_figures(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
+    """Yield the figures of every flow in the selection, in no order."""
+    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
+    query = f"""SELECT t.sensor, t.flow_id, c.client, t.client_port, c.server, c.server_port, c.protocol,
+                       sum(t.end_reason IS NOT NULL) = 0, {figures_sql(False, chosen.wire)}
+                {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""  # noqa: S608 - constant names, bound values
+    for row in store.conn.execute(query, values):
+        figures = Figures._make(row[8:])
+        # A flow stands up for as long as it lasts.
+        figures = figures._replace(channel_uptime_ns=figures.tcp_uptime_ns)
+        yield FlowFigures._make((*row[:7], bool(row[7]), figures))
+
+
+def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, list[FlowRecord]]]:
+    """Yield (sensor, the parts in the selection) of every flow; no more than one flow is in memory."""
+    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
+    direction = "ASC" if order.ascending else "DESC"
+    query = f"""SELECT t.sensor, t.flow_id {_JOIN} {clause} GROUP BY t.sensor, t.flow_id
+                ORDER BY {FLOW_SORTS[order.field]} {direction}, c.client, t.client_port, c.server, c.server_port,
+                         t.sensor, t.flow_id
+                LIMIT :limit"""  # noqa: S608 - constant names, bound values
+    with closing(store.conn.cursor()) as keys:
+        keys.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
+        for sensor, flow_id in keys:
+            yield sensor, list(_parts_of(store.conn, sensor, flow_id, chosen))
+
+
+def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, FlowRecord]]:
+    """Yield every record in the selection as it was received."""
+    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
+    direction = "ASC" if order.ascending else "DESC"
+    expression = _of_one_record(FLOW_SORTS[order.field])
+    query = f"""{_SELECT} {_JOIN} {clause}
+                ORDER BY {expression} {direction}, t.sensor, t.flow_id, t.part LIMIT :limit"""  # noqa: S608
+    cursor = store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
+    names = [column[0] for column in cursor.description]
+    for row in cursor:
+        named = dict(zip(names, row, strict=True))
+        yield named["sensor"], record_of(named)
+
+
+_SELECT: Final = (
+    "SELECT t.sensor, c.protocol, c.client, c.server, c.server_port, " + ", ".join(f"t.{name}" for name in OWN_FIELDS)
+)
+
+
+def _of_one_record(expression: str) -> str:
+    for aggregate in ("min(", "max(", "sum("):
+        expression = expression.replace(aggregate, "(")
+    return expression
+
+
+def _parts_of(conn: sqlite3.Connection, sensor: str, flow_id: int, chosen: Selection) -> Iterator[FlowRecord]:
+    values: dict[str, Any] = {
+        "sensor": sensor,
+        "flow_id": flow_id,
+        "since": -1 if chosen.since_ns is None else chosen.since_ns,
+        "until": (1 << 63) - 1 if chosen.until_ns is None else chosen.until_ns,
+    }
+    query = f"""{_SELECT} {_JOIN} WHERE t.sensor = :sensor AND t.flow_id = :flow_id
+                AND t.start_ns >= :since AND t.start_ns < :until ORDER BY t.part"""  # noqa: S608
+    cursor = conn.execute(query, values)
+    names = [column[0] for column in cursor.description]
+    for row in cursor:
+        yield record_of(dict(zip(names, row, strict=True)))
+
+
+def open_flows(store: Store, chosen: Selection) -> int:
+    """Return how many flows of the selection have not ended."""
+    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
+    open_once = f"{clause} AND t.end_reason IS NULL" if clause else "WHERE t.end_reason IS NULL"
+    query = f"""SELECT count(*) FROM (SELECT DISTINCT t.sensor, t.flow_id {_JOIN} {open_once}) AS once
+                WHERE NOT EXISTS (
+                    SELECT 1 FROM flow_records AS e WHERE e.sensor = once.sensor AND e.flow_id = once.flow_id
+                    AND e.end_reason IS NOT NULL)"""  # noqa: S608 - constant names, bound values
+    return int(store.conn.execute(query, values).fetchone()[0])
+
+
+def hosts(store: Store, chosen: Selection) -> list[HostRow]:
+    """Return the figures of every host name that clients asked for, without the channel uptime."""
+    query, values = _named_flows(chosen)
+    outer = f"""SELECT host, count(DISTINCT client), count(DISTINCT server || ' ' || server_port),
+                       sum(f0), sum(f1), sum(f2), sum(f3), sum(f4), sum(f5), 0, min(f7), max(f8), max(f9)
+                FROM ({query}) WHERE host IS NOT NULL GROUP BY host"""  # noqa: S608 - constant names
+    return [HostRow._make((*row[:3], Figures._make(row[3:]))) for row in store.conn.execute(outer, values)]
+
+
+def host_intervals(store: Store, chosen: Selection) -> Iterator[tuple[str, str, Interval]]:
+    """Yield (host, client, time a flow took), sorted by host and client."""
+    query, values = _named_flows(chosen)
+    outer = f"SELECT host, client, f7, f8 FROM ({query}) WHERE host IS NOT NULL ORDER BY host, client"  # noqa: S608
+    for host, client, start, end in store.conn.execute(outer, values):
+        yield host, client, (start, end)
+
+
+def _named_flows(chosen: Selection) -> tuple[str, dict[str, Any]]:
+    """Return the query of flows with the host that any of their parts knew."""
+    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
+    columns = figures_sql(False, chosen.wire).strip()
+    named = ", ".join(f"{text} AS f{index}" for index, text in enumerate(_split(columns)))
+    query = f"""SELECT max(t.host) AS host, c.client AS client, c.server AS server, c.server_port AS server_port,
+                       {named} {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""  # noqa: S608 - constant names
+    return query, values
+
+
+def _split(columns: str) -> list[str]:
+    return [text.strip() for text in columns.replace("\n", " ").split(", ")]

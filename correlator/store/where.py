@@ -1,0 +1,58 @@
+"""Selections as SQL: time segments, and the tests on channels."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from correlator.rows import Selection
+
+_CHANNEL_TESTS: Final = (
+    ("c.protocol = :protocol", "protocol"),
+    ("c.client = :client", "client"),
+    ("c.server = :server", "server"),
+    ("c.server_port = :server_port", "server_port"),
+)
+
+
+class Segment(NamedTuple):
+    """A stretch of time that one table answers for; None is open."""
+
+    rolled_up: bool
+    since_ns: int | None
+    until_ns: int | None
+
+
+def segments(since_ns: int | None, until_ns: int | None, period_ns: int) -> list[Segment]:
+    """Split a time range into whole periods, which the roll-up answers, and the edges beside them."""
+    if since_ns is not None and until_ns is not None and since_ns >= until_ns:
+        return []
+    first = None if since_ns is None else -(-since_ns // period_ns) * period_ns
+    last = None if until_ns is None else until_ns // period_ns * period_ns
+    if first is not None and last is not None and first >= last:
+        return [Segment(False, since_ns, until_ns)]
+    found = [Segment(True, first, last)]
+    if since_ns != first:
+        found.insert(0, Segment(False, since_ns, first))
+    if until_ns != last:
+        found.append(Segment(False, last, until_ns))
+    return found
+
+
+def where(
+    chosen: Selection, time_column: str, since_ns: int | None, until_ns: int | None
+) -> tuple[str, dict[str, Any]]:
+    """Return a WHERE clause on ``channels AS c`` and a time column, and its bound values."""
+    tests: list[str] = []
+    values: dict[str, Any] = {}
+    for test, name in _CHANNEL_TESTS:
+        value = getattr(chosen, name)
+        if value is not None:
+            tests.append(test)
+            values[name] = value
+    if since_ns is not None:
+        tests.append(f"{time_column} >= :since")
+        values["since"] = since_ns
+    if until_ns is not None:
+        tests.append(f"{time_column} < :until")
+        values["until"] = until_ns
+    return ("WHERE " + " AND ".join(tests) if tests else ""), values

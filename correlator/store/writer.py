@@ -1,0 +1,226 @@
+"""Writes one transaction per batch of frames: rows, roll-ups, sessions, alarms and marks together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import msgspec
+
+from common.addresses import address_text
+from common.records import FlowRecord, SensorStats
+from correlator.detect.alarm import Alarm
+from correlator.store.alarms import store_alarms
+from correlator.store.columns import COLUMNS, ChannelKey, channel_id, channel_key, row_of
+from correlator.store.database import Store, explained
+from correlator.store.rollup import PeriodKey, StoredRecord, intervals_of, periods_of
+from correlator.store.sessions import merge_sessions
+
+_INSERT_RECORD: Final = (
+    f"INSERT INTO flow_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constant names
+)
+_INSERT_CHANNEL: Final = """
+INSERT OR IGNORE INTO channels (channel_id, protocol, client, server, server_port) VALUES (?, ?, ?, ?, ?)
+"""
+_ADD_PERIOD: Final = """
+INSERT INTO channel_periods (
+    period_start_ns, channel_id, connections, packets_out, packets_in, wire_bytes_out, wire_bytes_in,
+    payload_bytes_out, payload_bytes_in, tcp_uptime_ns, first_ns, last_ns, last_start_ns)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (period_start_ns, channel_id) DO UPDATE SET
+    connections = connections + excluded.connections,
+    packets_out = packets_out + excluded.packets_out,
+    packets_in = packets_in + excluded.packets_in,
+    wire_bytes_out = wire_bytes_out + excluded.wire_bytes_out,
+    wire_bytes_in = wire_bytes_in + excluded.wire_bytes_in,
+    payload_bytes_out = payload_bytes_out + excluded.payload_bytes_out,
+    payload_bytes_in = payload_bytes_in + excluded.payload_bytes_in,
+    tcp_uptime_ns = tcp_uptime_ns + excluded.tcp_uptime_ns,
+    first_ns = min(first_ns, excluded.first_ns),
+    last_ns = max(last_ns, excluded.last_ns),
+    last_start_ns = max(last_start_ns, excluded.last_start_ns)
+RETURNING packets_out + packets_in, payload_bytes_out + payload_bytes_in, tcp_uptime_ns, last_ns
+"""
+_FLOW_SO_FAR: Final = """
+SELECT sum(packets_out + packets_in), sum(payload_bytes_out + payload_bytes_in)
+FROM flow_records WHERE sensor = ? AND flow_id = ?
+"""
+_KNOWN_CHANNELS: Final = 200_000
+
+
+class FlowSoFar(NamedTuple):
+    """All parts of a flow that are stored."""
+
+    packets: int
+    payload_bytes: int
+
+
+class PeriodSoFar(NamedTuple):
+    """A channel's roll-up in one period after the batch."""
+
+    packets: int
+    payload_bytes: int
+    tcp_uptime_ns: int
+    last_ns: int
+
+
+class Written(NamedTuple):
+    """What a batch of records changed."""
+
+    records: list[StoredRecord]
+    duplicates: int
+    periods: dict[PeriodKey, PeriodSoFar]
+
+
+class Writer:
+    """The only writer of a store that is open for writing."""
+
+    def __init__(self, store: Store) -> None:
+        self._conn = store.conn
+        self._path = store.path
+        self.built = store.built
+        self._known_channels: set[int] = set()
+        self._data_version = -1
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything done inside, or nothing; UserError when the database cannot be written."""
+        try:
+            self._conn.execute("BEGIN IMMEDIATE")
+            self._forget_if_changed()
+            yield
+            self._conn.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            raise explained(self._path, error) from error
+        finally:
+            if self._conn.in_transaction:  # it did not get as far as COMMIT
+                self._known_channels.clear()
+                self._conn.execute("ROLLBACK")
+
+    def mark(self, sensor: str, run: int) -> int:
+        """Return the highest sequence of a run that is stored, 0 for none."""
+        query = "SELECT sequence FROM sensor_runs WHERE sensor = ? AND run = ?"
+        found = self._conn.execute(query, (sensor, run)).fetchone()
+        return int(found[0]) if found else 0
+
+    def set_marks(self, marks: Mapping[tuple[str, int], int]) -> None:
+        """Raise the high-water marks of runs."""
+        self._conn.executemany(
+            """INSERT INTO sensor_runs (sensor, run, sequence) VALUES (?, ?, ?)
+               ON CONFLICT (sensor, run) DO UPDATE SET sequence = max(sequence, excluded.sequence)""",
+            [(sensor, run, sequence) for (sensor, run), sequence in marks.items()],
+        )
+
+    def count(self, sensor: str, now_ns: int, counts: Counter[str]) -> None:
+        """Add to a sensor's counters and note the contact; the sensor is made when it is new."""
+        self._conn.execute(
+            """INSERT INTO sensors (sensor, first_contact_ns, last_contact_ns) VALUES (?1, ?2, ?2)
+               ON CONFLICT (sensor) DO UPDATE SET last_contact_ns = max(last_contact_ns, ?2)""",
+            (sensor, now_ns),
+        )
+        self._conn.execute(
+            """UPDATE sensors SET records_stored = records_stored + :records_stored,
+                   records_duplicate = records_duplicate + :records_duplicate,
+                   records_refused = records_refused + :records_refused,
+                   frames_refused = frames_refused + :frames_refused,
+                   frames_missing = frames_missing + :frames_missing
+               WHERE sensor = :sensor""",
+            {
+                "sensor": sensor,
+                **{
+                    name: counts[name]
+                    for name in (
+                        "records_stored",
+                        "records_duplicate",
+                        "records_refused",
+                        "frames_refused",
+                        "frames_missing",
+                    )
+                },
+            },
+        )
+
+    def set_stats(self, sensor: str, stats: SensorStats) -> None:
+        """Keep a sensor's latest statistics; older ones than those kept are left out."""
+        values = {**stats._asdict(), "rejected": msgspec.json.encode(stats.rejected).decode(), "sensor": sensor}
+        names = ", ".join(f"{name} = :{name}" for name in stats._fields)
+        self._conn.execute(
+            f"UPDATE sensors SET {names} WHERE sensor = :sensor AND (time_ns IS NULL OR time_ns <= :time_ns)",  # noqa: S608
+            values,
+        )
+
+    def add_records(self, arrived: Sequence[tuple[str, FlowRecord]]) -> Written:
+        """Store records that are new, with their roll-ups and sessions."""
+        candidates = [StoredRecord(sensor, channel_id(channel_key(r)), r) for sensor, r in arrived]
+        self._add_channels(candidates)
+        records = self._insert(candidates)
+        periods = self._add_periods(records)
+        merge_sessions(self._conn, intervals_of(records), self.built.channel_gap_ns)
+        return Written(records, len(candidates) - len(records), periods)
+
+    def flow_so_far(self, sensor: str, flow_id: int) -> FlowSoFar:
+        """Return what all stored parts of a flow add up to."""
+        packets, payload = self._conn.execute(_FLOW_SO_FAR, (sensor, flow_id)).fetchone()
+        return FlowSoFar(packets or 0, payload or 0)
+
+    def add_alarms(self, alarms: Iterable[Alarm]) -> int:
+        """Store alarms; return how many are new."""
+        return store_alarms(self._conn, alarms)
+
+    def _forget_if_changed(self) -> None:
+        """Drop what is remembered of the file when another program has written to it."""
+        (version,) = self._conn.execute("PRAGMA data_version").fetchone()
+        if version != self._data_version or len(self._known_channels) > _KNOWN_CHANNELS:
+            self._known_channels.clear()
+            self._data_version = version
+
+    def _add_channels(self, candidates: Iterable[StoredRecord]) -> None:
+        new: dict[int, ChannelKey] = {
+            channel: channel_key(record)
+            for _, channel, record in candidates
+            if channel not in self._known_channels
+        }
+        self._conn.executemany(
+            _INSERT_CHANNEL,
+            [
+                (channel, protocol, address_text(client), address_text(server), port)
+                for channel, (protocol, client, server, port) in new.items()
+            ],
+        )
+        self._known_channels.update(new)
+
+    def _insert(self, candidates: list[StoredRecord]) -> list[StoredRecord]:
+        """Insert all; only when some are there already, look which."""
+        self._conn.execute("SAVEPOINT records")
+        try:
+            self._conn.executemany(_INSERT_RECORD, map(_row, candidates))
+            records = candidates
+        except sqlite3.IntegrityError:
+            self._conn.execute("ROLLBACK TO records")
+            records = list(self._without_known(candidates))
+            self._conn.executemany(_INSERT_RECORD, map(_row, records))
+        self._conn.execute("RELEASE records")
+        return records
+
+    def _without_known(self, candidates: Iterable[StoredRecord]) -> Iterator[StoredRecord]:
+        seen: set[tuple[str, int, int]] = set()
+        query = "SELECT 1 FROM flow_records WHERE sensor = ? AND flow_id = ? AND part = ?"
+        for candidate in candidates:
+            key = (candidate.sensor, candidate.record.flow_id, candidate.record.part)
+            if key not in seen and self._conn.execute(query, key).fetchone() is None:
+                yield candidate
+            seen.add(key)
+
+    def _add_periods(self, records: Iterable[StoredRecord]) -> dict[PeriodKey, PeriodSoFar]:
+        added = periods_of(records, self.built.period_ns)
+        execute = self._conn.execute
+        return {
+            key: PeriodSoFar(*execute(_ADD_PERIOD, (*key, *values)).fetchone()) for key, values in added.items()
+        }
+
+
+def _row(stored: StoredRecord) -> tuple[object, ...]:
+    return row_of(stored.sensor, stored.channel_id, stored.record)

@@ -1,0 +1,1 @@
+"""Pure views: rows of the store in, view records out."""

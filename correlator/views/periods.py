@@ -1,0 +1,36 @@
+"""The time view: period, its minutes, their flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from common.timespan import iso_time
+from correlator.rows import BucketRow, FlowFigures
+from correlator.views.tree import Node, flow_node, grouped
+
+MINUTE_NS: Final = 60_000_000_000
+
+
+def period_view(
+    periods: Iterable[BucketRow], minutes: Iterable[BucketRow], flows: Iterable[FlowFigures], period_ns: int
+) -> list[Node]:
+    """Return a node per period; ``minutes`` are needed from depth 2 on, ``flows`` at depth 3."""
+    below = grouped(minutes, lambda row: row.start_ns - row.start_ns % period_ns)
+    by_minute = grouped(flows, lambda flow: flow.figures.first_ns - flow.figures.first_ns % MINUTE_NS)
+    return [
+        _bucket(
+            "period",
+            period,
+            tuple(
+                _bucket("minute", minute, tuple(map(flow_node, by_minute.get(minute.start_ns, ()))))
+                for minute in below.get(period.start_ns, ())
+            ),
+        )
+        for period in periods
+    ]
+
+
+def _bucket(name: str, row: BucketRow, children: tuple[Node, ...]) -> Node:
+    counts = {"clients": row.clients, "services": row.services}
+    return Node({name: iso_time(row.start_ns)}, counts, row.figures, children)

@@ -1,0 +1,41 @@
+"""The server view: service, its clients, their flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from common.addresses import endpoint_text
+from common.textrecords import protocol_name
+from correlator.rows import ChannelRow, FlowFigures
+from correlator.views.tree import Node, flow_node, grouped, parent
+
+
+def server_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], depth: int) -> list[Node]:
+    """Return a node per service; ``flows`` are needed at depth 3 only."""
+    by_channel = grouped(flows, lambda flow: (flow.client, flow.server, flow.server_port, flow.protocol))
+    return [
+        _service(service, rows, by_channel, depth)
+        for service, rows in grouped(
+            channels, lambda row: (row.server, row.server_port, row.protocol)
+        ).items()
+    ]
+
+
+def _service(
+    service: tuple[str, int, int],
+    rows: list[ChannelRow],
+    flows: dict[tuple[str, str, int, int], list[FlowFigures]],
+    depth: int,
+) -> Node:
+    server, port, protocol = service
+    clients = [
+        Node(
+            {"client": row.client},
+            {},
+            row.figures,
+            tuple(flow_node(flow) for flow in flows.get((row.client, server, port, protocol), ())),
+        )
+        for row in rows
+    ]
+    names = {"server": endpoint_text(server, port), "protocol": protocol_name(protocol)}
+    return parent(names, {"clients": len(clients)}, clients, keep=depth > 1)

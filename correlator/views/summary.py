@@ -1,0 +1,47 @@
+"""The summary: what the whole selection amounts to, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.timespan import iso_time
+from correlator.detect.alarm import Severity
+from correlator.rows import ChannelRow
+from correlator.views.figures import total
+from correlator.views.tree import figures_record
+
+
+def summary(
+    channels: Sequence[ChannelRow],
+    *,
+    periods: int,
+    open_flows: int,
+    alarms: Mapping[str, int],
+    sensors: Sequence[str],
+) -> dict[str, Any]:
+    """Return the JSON object that the command line prints; times are absent when nothing is stored.
+
+    ``first`` and ``last`` are the first and the last start of a connection, ``last_end`` the last end.
+    """
+    counts = {
+        "clients": len({row.client for row in channels}),
+        "services": len({(row.server, row.server_port, row.protocol) for row in channels}),
+        "channels": len(channels),
+        "periods": periods,
+    }
+    figures: dict[str, Any] = {"connections": 0}
+    if channels:
+        together = total(row.figures for row in channels)
+        figures = {
+            **figures_record(together),
+            "last": iso_time(together.last_start_ns),
+            "last_end": iso_time(together.last_ns),
+        }
+    return {
+        **counts,
+        **figures,
+        "open_flows": open_flows,
+        "alarms": {severity.value: alarms.get(severity.value, 0) for severity in Severity},
+        "sensors": list(sensors),
+    }

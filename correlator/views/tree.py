@@ -1,0 +1,142 @@
+"""View records: named figures with children, sorted on any field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+from common.addresses import endpoint_text
+from common.textrecords import protocol_name
+from common.timespan import iso_time, seconds
+from correlator.rows import FlowFigures
+from correlator.views.figures import Figures, total
+
+FIGURE_FIELDS: Final = (
+    "connections",
+    "packets_out",
+    "packets_in",
+    "bytes_out",
+    "bytes_in",
+    "tcp_uptime_s",
+    "channel_uptime_s",
+    "first",
+    "last",
+)
+_RAW: Final[Mapping[str, Callable[[Figures], int]]] = {
+    "connections": lambda figures: figures.connections,
+    "packets_out": lambda figures: figures.packets_out,
+    "packets_in": lambda figures: figures.packets_in,
+    "bytes_out": lambda figures: figures.bytes_out,
+    "bytes_in": lambda figures: figures.bytes_in,
+    "tcp_uptime_s": lambda figures: figures.tcp_uptime_ns,
+    "channel_uptime_s": lambda figures: figures.channel_uptime_ns,
+    "first": lambda figures: figures.first_ns,
+    "last": lambda figures: figures.last_ns,
+}
+
+Row = TypeVar("Row")
+
+
+class Node(NamedTuple):
+    """One line of a view: what it is about, its figures, and the level below."""
+
+    names: dict[str, Any]
+    counts: dict[str, int]
+    figures: Figures
+    children: tuple[Node, ...] = ()
+
+    @property
+    def label(self) -> tuple[Any, ...]:
+        """What ties are broken by."""
+        return tuple(str(value) for value in self.names.values())
+
+
+class Sorting(NamedTuple):
+    """What a view is sorted by, on every level that has the field."""
+
+    field: str = "last"
+    ascending: bool = False
+
+
+def figures_record(figures: Figures) -> dict[str, Any]:
+    """Return figures under their public names, in public units."""
+    return {
+        "connections": figures.connections,
+        "packets_out": figures.packets_out,
+        "packets_in": figures.packets_in,
+        "bytes_out": figures.bytes_out,
+        "bytes_in": figures.bytes_in,
+        "tcp_uptime_s": seconds(figures.tcp_uptime_ns),
+        "channel_uptime_s": seconds(figures.channel_uptime_ns),
+        "first": iso_time(figures.first_ns),
+        "last": iso_time(figures.last_ns),
+    }
+
+
+def record(node: Node) -> dict[str, Any]:
+    """Return a node as the JSON object that the command line prints."""
+    plain = {**node.names, **node.counts, **figures_record(node.figures)}
+    if node.children:
+        plain["children"] = [record(child) for child in node.children]
+    return plain
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
+    """Return rows by key, in the order they came."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def parent(names: dict[str, Any], counts: dict[str, int], below: Sequence[Node], *, keep: bool) -> Node:
+    """Return the node above others: their figures together, and themselves as children when wanted."""
+    return Node(names, counts, total(node.figures for node in below), tuple(below) if keep else ())
+
+
+def flow_node(flow: FlowFigures) -> Node:
+    """Return the node of a flow, the last level of every view."""
+    names = {
+        "client": flow.client,
+        "client_port": flow.client_port,
+        "server": endpoint_text(flow.server, flow.server_port),
+        "protocol": protocol_name(flow.protocol),
+        "sensor": flow.sensor,
+        "flow_id": str(flow.flow_id),
+        "open": flow.open,
+    }
+    return Node(names, {}, flow.figures)
+
+
+def sorted_nodes(nodes: Iterable[Node], sorting: Sorting) -> list[Node]:
+    """Return nodes and all below them sorted; ties go by name, and flows newest first by default."""
+    below = [
+        node._replace(children=tuple(sorted_nodes(node.children, sorting))) if node.children else node
+        for node in nodes
+    ]
+    by_name = sorted(below, key=lambda node: node.label)
+    field = sorting.field if all(_has(node, sorting.field) for node in below) else "last"
+    if field == "last" and sorting.field == "last" and all("flow_id" in node.names for node in below):
+        field = "first"
+    return sorted(by_name, key=lambda node: sort_value(node, field), reverse=not sorting.ascending)
+
+
+def sort_value(node: Node, field: str) -> Any:
+    """Return what a node is sorted by."""
+    if field in _RAW:
+        return _RAW[field](node.figures)
+    return node.counts[field] if field in node.counts else str(node.names[field])
+
+
+def _has(node: Node, field: str) -> bool:
+    return field in _RAW or field in node.counts or field in node.names
+
+
+def flattened(nodes: Iterable[Node], above: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the lowest level as flat records that repeat the names of the levels above."""
+    for node in nodes:
+        names = {**(above or {}), **node.names}
+        if node.children:
+            yield from flattened(node.children, names)
+        else:
+            yield {**names, **node.counts, **figures_record(node.figures)}

@@ -1,0 +1,107 @@
+"""A sensor's side of the link, and a correlator process to talk to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import zmq
+
+from common.flowlog import Batch, encode_frame
+from common.link import FRAME, HELLO, PING, Answer, unpack_answer
+
+ROOT = Path(__file__).resolve().parents[2]
+WAIT_MS = 20_000
+
+
+class Sensor:
+    """A DEALER that speaks common.link."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(endpoint)
+
+    def __enter__(self) -> Sensor:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._socket.close()
+        self._context.term()
+
+    def hello(self, header: Batch) -> Answer:
+        self._socket.send_multipart([HELLO, encode_frame(header)])
+        return self.answer()
+
+    def send(self, batch: Batch) -> None:
+        self.send_raw(encode_frame(batch))
+
+    def send_raw(self, frame: bytes) -> None:
+        self._socket.send_multipart([FRAME, frame])
+
+    def ping(self) -> Answer:
+        self._socket.send_multipart([PING])
+        return self.answer()
+
+    def answer(self) -> Answer:
+        if not self._socket.poll(WAIT_MS):
+            raise TimeoutError("the correlator does not answer")
+        return unpack_answer(self._socket.recv_multipart())
+
+    def answered_up_to(self, sequence: int) -> list[Answer]:
+        answers = [self.answer()]
+        while answers[-1].sequence < sequence:
+            answers.append(self.answer())
+        return answers
+
+
+class Correlator:
+    """A ``tunnelwatch serve`` process that listens."""
+
+    def __init__(self, process: subprocess.Popen[str], endpoint: str) -> None:
+        self.process = process
+        self.endpoint = endpoint
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=20)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=20)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "correlator", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def serving(db: Path, *arguments: str, bind: str = "tcp://127.0.0.1:*") -> Iterator[Correlator]:
+    """Start a correlator and give it when it listens; it is gone afterwards."""
+    process = subprocess.Popen(
+        command("--db", db, "serve", "--plaintext", "--bind", bind, *arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert process.stderr is not None
+    try:
+        line = process.stderr.readline()
+        assert line.startswith("listening on "), line + process.stderr.read()
+        yield Correlator(process, line.removeprefix("listening on ").strip())
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(timeout=20)
+        process.stderr.close()
