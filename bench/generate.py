@@ -27,17 +27,20 @@ _PAYLOAD = bytes(range(256)) * 6
 class Connection:
     """One TCP connection that hands out its frames in turn: handshake, data both ways, FINs."""
 
-    def __init__(self, rng: random.Random, number: int, exchanges: int, minimum: bool) -> None:
+    def __init__(self, rng: random.Random, number: int, exchanges: int, *, minimum: bool) -> None:
         self.client = bytes((10, 1 + (number >> 16 & 0x7F), number >> 8 & 0xFF, number & 0xFF))
         self.server = bytes((198, 51, 100, rng.randrange(1, 255)))
         self.client_port = rng.randrange(20000, 60000)
         self.server_port = rng.choice((80, 443, 443, 443, 3128, 25, 993))
         self.sequences = [rng.getrandbits(32), rng.getrandbits(32)]
-        self.sizes = [(0, 0)] * exchanges if minimum else [
-            (rng.choice((60, 200, 517, 900)), rng.choice((200, 1460, 1460, 1460))) for _ in range(exchanges)
-        ]
+        self.sizes = (
+            [(0, 0)] * exchanges
+            if minimum
+            else [(rng.choice((60, 200, 517, 900)), rng.choice((200, 1460, 1460, 1460))) for _ in range(exchanges)]
+        )
 
     def frames(self) -> Iterator[bytes]:
+        """Yield the frames in order."""
         yield self._frame(0, SYN, 0)
         yield self._frame(1, SYN | ACK, 0)
         yield self._frame(0, ACK, 0)
@@ -52,8 +55,15 @@ class Connection:
         ends = (self.client, self.server), (self.client_port, self.server_port)
         header = _IP.pack(0x45, 0, 40 + size, 0, 0x4000, 64, 6, 0, ends[0][sender], ends[0][1 - sender])
         tcp = _TCP.pack(
-            ends[1][sender], ends[1][1 - sender], self.sequences[sender], self.sequences[1 - sender],
-            0x50, flags, 65535, 0, 0,
+            ends[1][sender],
+            ends[1][1 - sender],
+            self.sequences[sender],
+            self.sequences[1 - sender],
+            0x50,
+            flags,
+            65535,
+            0,
+            0,
         )
         self.sequences[sender] = (self.sequences[sender] + size + bool(flags & (SYN | FIN))) & 0xFFFFFFFF
         return _ETHERNET + header + tcp + _PAYLOAD[:size]
@@ -65,7 +75,8 @@ def udp_frames(rng: random.Random, number: int) -> Iterator[bytes]:
     server = b"\x0a\x00\x00\x35"
     port = rng.randrange(20000, 60000)
     for source, target, ports, size in (
-        (client, server, (port, 53), 40), (server, client, (53, port), 120),
+        (client, server, (port, 53), 40),
+        (server, client, (53, port), 120),
     ):
         header = _IP.pack(0x45, 0, 28 + size, 0, 0, 64, 17, 0, source, target)
         yield _ETHERNET + header + struct.pack(">HHHH", *ports, 8 + size, 0) + _PAYLOAD[:size]

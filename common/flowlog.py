@@ -76,7 +76,7 @@ def encode_frame(batch: Batch) -> bytes:
     """Return the frame that holds a batch; ValueError when it is over the format's limits."""
     if len(batch.records) > MAX_BATCH_RECORDS:
         raise ValueError(f"a batch holds at most {MAX_BATCH_RECORDS} records, not {len(batch.records)}")
-    payload = msgpack.packb([VERSION, *batch])
+    payload: bytes = msgpack.packb([VERSION, *batch])
     if len(payload) > MAX_FRAME_BYTES:
         raise ValueError(f"a frame holds at most {MAX_FRAME_BYTES} bytes, not {len(payload)}")
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload

@@ -96,11 +96,7 @@ def _list(limit: int, check: Check) -> Check:
 
 def _mapping(limit: int, key: Check, item: Check) -> Check:
     def is_mapping(value: object) -> bool:
-        return (
-            isinstance(value, dict)
-            and len(value) <= limit
-            and all(key(k) and item(v) for k, v in value.items())
-        )
+        return isinstance(value, dict) and len(value) <= limit and all(key(k) and item(v) for k, v in value.items())
 
     return is_mapping
 
@@ -248,7 +244,7 @@ class SensorAlarm(NamedTuple):
 Record = FlowRecord | SensorStats | SensorAlarm
 R = TypeVar("R", FlowRecord, SensorStats, SensorAlarm)
 
-RECORD_TYPES: Final[Mapping[str, type[FlowRecord] | type[SensorStats] | type[SensorAlarm]]] = {
+RECORD_TYPES: Final[Mapping[str, type[FlowRecord | SensorStats | SensorAlarm]]] = {
     "flow": FlowRecord,
     "stats": SensorStats,
     "alarm": SensorAlarm,
@@ -273,7 +269,7 @@ class RecordReader(Generic[R]):
     """
 
     def __init__(self, record_type: type[R], names: Sequence[str]) -> None:
-        self._type = record_type
+        self._type: type[R] = record_type
         self._fields = fields_of(record_type)
         self._width = len(names)
         self._direct = tuple(names) == record_type._fields
@@ -283,12 +279,8 @@ class RecordReader(Generic[R]):
         checks = [(index, field.kind) for index, field in enumerate(self._fields)]
         self._counts = [index for index, kind in checks if kind is COUNT]
         self._optional = [(index, kind.check) for index, kind in checks if kind.check(None)]
-        self._others = [
-            (index, kind.check) for index, kind in checks if kind is not COUNT and not kind.check(None)
-        ]
-        missing = [
-            field.name for field in self._fields if field.default is ... and field.name not in position
-        ]
+        self._others = [(index, kind.check) for index, kind in checks if kind is not COUNT and not kind.check(None)]
+        missing = [field.name for field in self._fields if field.default is ... and field.name not in position]
         if missing:
             raise WireError("schema", f"the header names no {', '.join(missing)}")
 
@@ -308,7 +300,7 @@ class RecordReader(Generic[R]):
         for index, check in self._others:
             if not check(values[index]):
                 raise self._wrong(index, values[index])
-        return self._type(*values)
+        return self._type._make(values)
 
     def _wrong(self, index: int, value: object) -> WireError:
         return WireError("record_value", f"{self._fields[index].name} is {value!r:.80}")

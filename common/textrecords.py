@@ -22,12 +22,8 @@ REQUIRED_COLUMNS: Final[tuple[str, ...]] = ("client_ip", "server_ip", "start_ns"
 _REASON_CODES = {name: code for code, name in END_REASONS.items()}
 _ORIENTATION_CODES = {name: code for code, name in ORIENTATIONS.items()}
 _PROTOCOL_CODES = {name: code for code, name in PROTOCOLS.items()}
-_NESTED = frozenset(
-    ("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in", "splt", "facts", "anomalies")
-)
-_FLOATS = frozenset(
-    ("exchange_gap_mean_s", "exchange_gap_m2_s2", "first_popcount", "first_printable", "first_entropy")
-)
+_NESTED = frozenset(("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in", "splt", "facts", "anomalies"))
+_FLOATS = frozenset(("exchange_gap_mean_s", "exchange_gap_m2_s2", "first_popcount", "first_printable", "first_entropy"))
 _TEXTS = frozenset(("conn_state", "history", "app_out", "app_in", "host"))
 _END_REASON_AT = FlowRecord._fields.index("end_reason")
 _READER = RecordReader(FlowRecord, FlowRecord._fields)
@@ -89,9 +85,7 @@ def flow_from_row(row: Mapping[str, Any], default_flow_id: int) -> FlowRecord:
         if name in _CONVERTERS and value not in (None, ""):
             values[name] = value
     try:
-        converted = tuple(
-            None if value is None else _CONVERTERS[name](value) for name, value in values.items()
-        )
+        converted = tuple(None if value is None else _CONVERTERS[name](value) for name, value in values.items())
     except (ValueError, TypeError, RecursionError) as error:
         raise WireError("record_value", str(error)[:200]) from None
     if "end_reason" not in row:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 from types import FrameType
 
+import click
+
 from common.errors import UserError
 from common.records import SensorAlarm
 from sensor.alarms import alarm_line, pair_text
 from sensor.capture.live import LiveSource
-from sensor.capture.pcapfile import CaptureProblem, read_capture
+from sensor.capture.pcapfile import CaptureFileError, read_capture
 from sensor.capture.privileges import drop_privileges
 from sensor.config import FlowConfig, SensorConfig
 from sensor.flow._table import FlowTable
@@ -30,7 +31,7 @@ _LIVE_LAG_NS = 2 * _NS
 NORMAL, TRACE = 1, 10
 
 
-def make_table(config: SensorConfig, run: int, trace: bool) -> FlowTable:
+def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
     """Return an empty flow table with a fresh hash seed; flow ids count from the run's number."""
     flow = config.flow
     return FlowTable(
@@ -85,9 +86,9 @@ class SensorService:
                 self._source = name
                 try:
                     read_capture(name, self._table, expression, self._collect)
-                except CaptureProblem as error:
+                except CaptureFileError as error:
                     self._collect()
-                    print(f"error: {error}", file=sys.stderr)
+                    click.echo(f"error: {error}", err=True)
                     code = 1
                 if self._stopping:
                     self._say(f"stopped by a signal in {name}; what was read until then counts")
@@ -176,16 +177,16 @@ class SensorService:
                 break
         if not shipper.waiting:
             return 0
-        print(
+        click.echo(
             f"error: {shipper.waiting} frames are not acknowledged by {self._config.ship.endpoint}; "
             f"they stay in {shipper.spool.directory} and the next run with this spool sends them",
-            file=sys.stderr,
+            err=True,
         )
         return 1
 
     def _say(self, line: str) -> None:
         if self._level >= NORMAL:
-            print(line, file=sys.stderr, flush=True)
+            click.echo(line, err=True)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -280,7 +280,7 @@ cdef class CaptureWalker:
 
     cdef bint read_options(self, Interface* interface, const uint8_t* at, uint32_t size) noexcept:
         cdef uint16_t code, length
-        cdef uint32_t used = 0, i
+        cdef uint32_t used = 0, _i
         cdef uint64_t value
         while size - used >= 4:
             code = u16(at + used, self.swapped)
@@ -300,7 +300,7 @@ cdef class CaptureWalker:
                     if at[used] > 19:
                         return False
                     interface.units_per_second = 1
-                    for i in range(at[used]):
+                    for _i in range(at[used]):
                         interface.units_per_second *= 10
             elif code == OPTION_TSOFFSET and length == 8:
                 value = (

@@ -45,7 +45,7 @@ class LiveSource:
             raise CaptureError(_open_problem(interface, _words(error))) from None
         self.link_type = int(self._handle.datalink())
         self._set_filter(expression)
-        self._handle.setnonblock(True)
+        self._handle.setnonblock(nonblock=True)
         self._poll = select.poll()
         self._poll.register(self._handle.fd, select.POLLIN)
 

@@ -19,7 +19,7 @@ _BLOCK_BYTES = 1 << 20
 _MAX_BLOCK_BYTES = 64 << 20
 
 
-class CaptureProblem(UserError):
+class CaptureFileError(UserError):
     """A capture that could be read only in part, or not at all; what was read before it counts."""
 
 
@@ -27,7 +27,7 @@ def read_capture(name: str, table: FlowTable, expression: str, collect: Callable
     """Count a capture's packets into ``table``; ``-`` is standard input, gzip is unpacked on the way.
 
     ``collect`` is called after every stretch to take the table's records; when it returns False the
-    rest of the capture is left.  Raises CaptureProblem, after all packets before the damage counted.
+    rest of the capture is left.  Raises CaptureFileError, after all packets before the damage counted.
     """
     shown = "standard input" if name == "-" else name
     walker = CaptureWalker(table, expression)
@@ -35,15 +35,17 @@ def read_capture(name: str, table: FlowTable, expression: str, collect: Callable
         with _open(name) as stream:
             left_over = _walk(stream, walker, collect)
     except NotACapture as error:
-        raise CaptureProblem(f"{shown}: {error}; give a pcap or pcapng file, as tcpdump -w writes it") from None
+        raise CaptureFileError(f"{shown}: {error}; give a pcap or pcapng file, as tcpdump -w writes it") from None
     except CaptureDamaged as error:
-        raise CaptureProblem(f"{shown} is damaged: {error}; the packets before it were counted") from None
+        raise CaptureFileError(f"{shown} is damaged: {error}; the packets before it were counted") from None
     except ValueError as error:
-        raise CaptureProblem(f"bad filter {expression!r}: {error}; see pcap-filter(7)") from None
+        raise CaptureFileError(f"bad filter {expression!r}: {error}; see pcap-filter(7)") from None
     except (EOFError, gzip.BadGzipFile) as error:
-        raise CaptureProblem(f"{shown} cannot be unpacked: {error}; the packets before it were counted") from None
+        raise CaptureFileError(f"{shown} cannot be unpacked: {error}; the packets before it were counted") from None
     except OSError as error:
-        raise CaptureProblem(f"cannot read {shown}: {error.strerror or error}; check the path and its permissions") from None
+        raise CaptureFileError(
+            f"cannot read {shown}: {error.strerror or error}; check the path and its permissions"
+        ) from None
     _judge(shown, walker, left_over)
 
 
@@ -86,17 +88,19 @@ def _walk(stream: BinaryIO, walker: CaptureWalker, collect: Callable[[], bool]) 
 
 
 def _judge(shown: str, walker: CaptureWalker, left_over: int) -> None:
-    """Raise CaptureProblem when the capture was empty, cut off or of a link type not decoded."""
+    """Raise CaptureFileError when the capture was empty, cut off or of a link type not decoded."""
     if not walker.format:
         if left_over == 0:
-            raise CaptureProblem(f"{shown} is empty (0 bytes); give a pcap or pcapng file")
-        raise CaptureProblem(f"{shown} is cut off inside its file header ({left_over} bytes); copy it again")
+            raise CaptureFileError(f"{shown} is empty (0 bytes); give a pcap or pcapng file")
+        raise CaptureFileError(f"{shown} is cut off inside its file header ({left_over} bytes); copy it again")
     if walker.unknown_link_types:
         numbers = ", ".join(str(number) for number in sorted(walker.unknown_link_types))
         known = ", ".join(f"{name} ({number})" for number, name in SUPPORTED_LINK_TYPES.items())
-        raise CaptureProblem(f"{shown}: link type {numbers} is not supported, its packets were rejected; known are {known}")
+        raise CaptureFileError(
+            f"{shown}: link type {numbers} is not supported, its packets were rejected; known are {known}"
+        )
     if left_over:
-        raise CaptureProblem(
+        raise CaptureFileError(
             f"{shown} is cut off in a packet at offset {walker.offset} ({left_over} bytes left); "
             "the packets before it were counted"
         )

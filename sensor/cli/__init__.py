@@ -14,7 +14,7 @@ from sensor.cli.read import read
 @click.group(cls=Group, context_settings=CONTEXT_SETTINGS)
 @version_option("tunnelwatch-sensor")
 def main() -> None:
-    """Turn packets into flow records, write them to a flow log and ship them to the correlator.
+    r"""Turn packets into flow records, write them to a flow log and ship them to the correlator.
 
     \b
     Examples:

@@ -17,8 +17,8 @@ from sensor.cli.options import make_run, shared_options
 @click.option("--buffer-bytes", type=click.IntRange(min=65536), metavar="BYTES", help="Size of the kernel's buffer.")
 @shared_options
 @click.pass_context
-def capture(context: click.Context, words: tuple[str, ...], interface: str, **options: Any) -> None:
-    """Capture on an interface; SIGINT or SIGTERM ends every flow, writes what is left and stops.
+def capture(context: click.Context, /, words: tuple[str, ...], interface: str, **options: Any) -> None:
+    r"""Capture on an interface; SIGINT or SIGTERM ends every flow, writes what is left and stops.
 
     \b
     Examples:

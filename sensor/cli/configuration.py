@@ -15,7 +15,7 @@ from sensor.config import SensorConfig
 @click.command("check-config")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 def check_config(path: Path) -> None:
-    """Check a configuration file and start nothing.
+    r"""Check a configuration file and start nothing.
 
     \b
     Example:
@@ -28,8 +28,8 @@ def check_config(path: Path) -> None:
 @click.command("dump-config")
 @config_option
 @click.option("--example", is_flag=True, help="Print the commented example instead.")
-def dump_config(config_path: Path | None, example: bool) -> None:
-    """Print the settings in effect, as TOML that can be read back.
+def dump_config(config_path: Path | None, *, example: bool) -> None:
+    r"""Print the settings in effect, as TOML that can be read back.
 
     \b
     Example:

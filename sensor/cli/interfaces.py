@@ -9,7 +9,7 @@ from sensor.capture.live import interface_names
 
 @click.command()
 def interfaces() -> None:
-    """List the interfaces that can be captured on, one a line.
+    r"""List the interfaces that can be captured on, one a line.
 
     \b
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -26,7 +27,24 @@ from sensor.ship.spool import Spool
 F = TypeVar("F", bound=Callable[..., Any])
 _SUFFIXES = {".flowlog": "flowlog", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".log": "zeek"}
 _NS = 1_000_000_000
-_SECONDS = click.FloatRange(min=0)
+
+
+class _Seconds(click.FloatRange):
+    """Seconds up to a year; unlike click's own range it refuses nan."""
+
+    def __init__(self, *, above_zero: bool = False) -> None:
+        super().__init__(min=0, max=31_536_000, min_open=above_zero)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return number
+
+
+_SECONDS = _Seconds()
+_ABOVE_ZERO = _Seconds(above_zero=True)
+_COUNT = click.IntRange(0, 2**62)
 
 config_option = click.option(
     "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file."
@@ -41,17 +59,17 @@ _OPTIONS = (
     ),
     click.option("--ship", "endpoint", metavar="ENDPOINT", help="Ship to a correlator, e.g. tcp://127.0.0.1:5690."),
     click.option("--spool", metavar="DIR", help="Keep shipped records here until the correlator has stored them."),
-    click.option("--plaintext", is_flag=True, default=None, help="Ship without encryption: loopback and ipc only."),
+    click.option("--plaintext", is_flag=True, default=None, help="No encryption: only on loopback and ipc."),
     click.option("--sensor", "name", metavar="NAME", help="This sensor's name.  [default: the host's]"),
     click.option("--active-timeout", type=_SECONDS, metavar="S", help="Record open flows every S seconds; 0 = off."),
-    click.option("--home", multiple=True, metavar="NET", help="A network of yours; its side is the client. Repeatable."),
+    click.option("--home", multiple=True, metavar="NET", help="Your network: its side is the client. Repeatable."),
     click.option("--filter", "filter_option", metavar="EXPRESSION", help="The filter, instead of trailing words."),
-    click.option("-f", "tcp_timeout", type=_SECONDS, metavar="S", help="TCP timeout in seconds.  [default: 7200]"),
+    click.option("-f", "tcp_timeout", type=_ABOVE_ZERO, metavar="S", help="TCP timeout in seconds.  [default: 7200]"),
     click.option("-t", "interval", type=_SECONDS, metavar="S", help="Statistics every S seconds; 0 = only at the end."),
-    click.option("-x", "alarm_bytes", type=click.IntRange(min=0), metavar="BYTES", help="Alarm: a flow's bytes, both ways."),
+    click.option("-x", "alarm_bytes", type=_COUNT, metavar="BYTES", help="Alarm: a flow's bytes, in and out."),
     click.option("-y", "alarm_duration", type=_SECONDS, metavar="S", help="Alarm: a flow's duration in seconds."),
-    click.option("-z", "alarm_packets", type=click.IntRange(min=0), metavar="PACKETS", help="Alarm: a flow's packets."),
-    click.option("-d", "level", type=click.IntRange(min=0), default=NORMAL, help="Debug level; 0 is silent.", show_default=True),
+    click.option("-z", "alarm_packets", type=_COUNT, metavar="PACKETS", help="Alarm: a flow's packets."),
+    click.option("-d", "level", type=_COUNT, default=NORMAL, show_default=True, help="Debug level; 0 is silent."),
     click.option("-v", "verbose", is_flag=True, help="Trace every flow and packet, as -d 10."),
     click.option("-u", "user", metavar="USER", help="Run as USER once everything is open."),
 )  # fmt: skip
@@ -75,19 +93,21 @@ def make_run(options: dict[str, Any]) -> Run:
     """Build a run of the sensor from the shared options."""
     config = effective_config(options)
     level = TRACE if options["verbose"] else options["level"]
-    format_name = _format_name(options["path"], options["format_name"], bool(config.ship.endpoint))
+    format_name = _format_name(options["path"], options["format_name"], shipping=bool(config.ship.endpoint))
     if format_name == "zeek":
         # conn.log has one line a connection.
         config = _replaced(config, "flow", active_timeout_s=0)
     run = time.time_ns()
-    table = make_table(config, run, level >= TRACE)
+    table = make_table(config, run, trace=level >= TRACE)
     batcher = Batcher(config.name, run, config.log.batch_records, int(config.log.flush_s * _NS))
     shipper = _shipper(config, batcher, run) if config.ship.endpoint else None
     log = text = None
     if format_name == "flowlog":
         log = FlowLogFile(options["path"], batcher.header(run))
     elif format_name:
-        text = TextFile(options["path"] or "-", open_output(options["path"] or "-"), _text_format(format_name, config.name))
+        text = TextFile(
+            options["path"] or "-", open_output(options["path"] or "-"), _text_format(format_name, config.name)
+        )
     outputs = Outputs(batcher, log, text, shipper)
     return Run(SensorService(config, table, outputs, level), outputs)
 
@@ -132,7 +152,7 @@ def _replaced(config: SensorConfig, section: str, **values: Any) -> SensorConfig
     return msgspec.structs.replace(config, **{section: part})
 
 
-def _format_name(path: str | None, given: str | None, shipping: bool) -> str | None:
+def _format_name(path: str | None, given: str | None, *, shipping: bool) -> str | None:
     if path is None:
         if given == "flowlog" and not shipping:
             path = "-"

@@ -19,8 +19,8 @@ _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dump", ".gz", ".dmp")
 @shared_options
 @click.option("-p", "_promiscuous", is_flag=True, hidden=True, help="Has no meaning for a file.")
 @click.pass_context
-def read(context: click.Context, words: tuple[str, ...], **options: Any) -> None:
-    """Read capture files (pcap, pcapng, also gzipped; - is standard input) into flow records.
+def read(context: click.Context, /, words: tuple[str, ...], **options: Any) -> None:
+    r"""Read capture files (pcap, pcapng, also gzipped; - is standard input) into flow records.
 
     The words after the last FILE are a filter as for tcpdump.
 

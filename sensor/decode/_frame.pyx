@@ -5,7 +5,7 @@ Every read is checked against what was captured.  All counters come from the hea
 snap length changes nothing but how far the decoder can see.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from sensor.decode._frame cimport (

@@ -12,12 +12,12 @@ give up when the table is full each look at a list's head only.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from sensor.decode._frame cimport (
-    ACCEPTED, BAD_TIME, NO_MEMORY, NO_VLAN, PROTO_ICMP, PROTO_ICMP6, PROTO_TCP, PROTO_UDP,
-    REJECT_COUNT, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Packet, Reject, decode_frame,
+    ACCEPTED, BAD_TIME, NO_MEMORY, NO_VLAN, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST,
+    TCP_SYN, Packet, Reject, decode_frame,
 )
 from sensor.flow._table cimport QUEUES, Event, Flow, Key, Network, Side
 from sensor.flow._tcp cimport (

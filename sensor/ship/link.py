@@ -21,7 +21,9 @@ class Shipper:
 
     def __init__(self, config: ShipConfig, spool: Spool) -> None:
         if not config.plaintext:
-            raise UserError("an encrypted link is not available yet; add --plaintext and use a loopback or ipc endpoint")
+            raise UserError(
+                "an encrypted link is not available yet; add --plaintext and use a loopback or ipc endpoint"
+            )
         if not is_local(config.endpoint):
             raise UserError(
                 f"a plaintext link to {config.endpoint} would leave this host; use tcp://127.0.0.1:PORT or ipc://PATH"

@@ -47,7 +47,7 @@ class Spool:
 
     def recover(self) -> list[tuple[int, int]]:
         """Return (run, sequence) of the frames that earlier runs left here, oldest first."""
-        left = []
+        left: list[tuple[int, int]] = []
         for path in sorted(self.directory.glob("*.flowlog")):
             segment = self._read_segment(path)
             if segment is None:
@@ -159,7 +159,9 @@ class Spool:
             raise self._problem(error) from None
 
     def _problem(self, error: OSError) -> UserError:
-        return UserError(f"cannot write to the spool {self.directory}: {error.strerror}; make room or give another --spool")
+        return UserError(
+            f"cannot write to the spool {self.directory}: {error.strerror}; make room or give another --spool"
+        )
 
     def _close_writing(self) -> None:
         if self._writing is not None:
