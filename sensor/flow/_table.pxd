@@ -8,6 +8,23 @@ cdef enum:
     HOLES = 4       # sequence gaps remembered per direction; the oldest is given up for a fifth
     QUEUES = 5      # one list of flows per idle timeout
 
+cdef enum:
+    # The idle lists, in the order in which a sweep looks at them.
+    CLOSING = 0
+    UNESTABLISHED
+    ICMP
+    UDP
+    ESTABLISHED_TCP
+    NOWHERE = 0xFF          # a free slot
+
+cdef enum:
+    # IPFIX flowEndReason
+    STILL_OPEN = 0
+    IDLE = 1
+    END_OF_FLOW = 3
+    FORCED = 4
+    LACK_OF_RESOURCES = 5
+
 cdef struct Hole:
     uint32_t start
     uint32_t end

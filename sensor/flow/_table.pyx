@@ -11,48 +11,23 @@ list by the start of their open part.  So ending idle flows, cutting parts and f
 give up when the table is full each look at a list's head only.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from sensor.decode._frame cimport (
-    ACCEPTED, BAD_TIME, NO_MEMORY, NO_VLAN, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST,
-    TCP_SYN, Packet, Reject, decode_frame,
+    ACCEPTED, BAD_TIME, NO_MEMORY, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST, TCP_SYN, Packet,
+    Reject, decode_frame,
 )
-from sensor.flow._table cimport QUEUES, Event, Flow, Key, Network, Side
-from sensor.flow._tcp cimport (
-    CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, missed, track_state,
-    track_stream,
+from sensor.flow._key cimport hash_key, make_key, same_key
+from sensor.flow._record cimport event_tuple, record_tuple
+from sensor.flow._table cimport (
+    CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, LACK_OF_RESOURCES, NOWHERE, QUEUES, STILL_OPEN,
+    UDP, UNESTABLISHED, Event, Flow, Key, Network, Side,
 )
+from sensor.flow._tcp cimport tcp_queue, track_handshake, track_state, track_stream
 
 from sensor.decode._frame import REJECT_REASONS
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    static inline uint64_t tw_fold(uint64_t a, uint64_t b) {
-        unsigned __int128 product = (unsigned __int128)a * b;
-        return (uint64_t)product ^ (uint64_t)(product >> 64);
-    }
-    """
-    uint64_t tw_fold(uint64_t a, uint64_t b) noexcept nogil
-
-cdef enum:
-    # The idle lists, in the order in which a sweep looks at them.
-    CLOSING = 0
-    UNESTABLISHED
-    ICMP
-    UDP
-    ESTABLISHED_TCP
-    NOWHERE = 0xFF          # a free slot
-
-cdef enum:
-    # IPFIX flowEndReason
-    STILL_OPEN = 0
-    IDLE = 1
-    END_OF_FLOW = 3
-    FORCED = 4
-    LACK_OF_RESOURCES = 5
 
 cdef enum:
     # oriented_by, as in common.records.ORIENTATIONS
@@ -652,7 +627,7 @@ cdef class FlowTable:
         cdef list events = self.event_stash
         self.event_stash = []
         for i in range(self.event_count):
-            events.append(event_tuple(&self.events[i]))
+            events.append(event_tuple(&self.events[i], EVENT_KINDS))
         self.event_count = 0
         return events
 
@@ -683,169 +658,3 @@ cdef class FrameFeed:
         self.table.count_frame(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, captured)
         if self.table.wants_drain():
             self.table.relieve()
-
-
-# -- keys ----------------------------------------------------------------------------------------
-
-
-cdef inline uint8_t make_key(Packet* packet, bint vlan_in_key, Key* key) noexcept nogil:
-    """Fill the key, the same for both directions; return 0 when the lower endpoint sent the packet."""
-    cdef bint lower = (
-        packet.source[0] < packet.destination[0] if packet.source[0] != packet.destination[0]
-        else packet.source[1] < packet.destination[1] if packet.source[1] != packet.destination[1]
-        else packet.source_port <= packet.destination_port
-    )
-    if lower:
-        key.low[0] = packet.source[0]
-        key.low[1] = packet.source[1]
-        key.high[0] = packet.destination[0]
-        key.high[1] = packet.destination[1]
-        key.low_port = packet.source_port
-        key.high_port = packet.destination_port
-    else:
-        key.low[0] = packet.destination[0]
-        key.low[1] = packet.destination[1]
-        key.high[0] = packet.source[0]
-        key.high[1] = packet.source[1]
-        key.low_port = packet.destination_port
-        key.high_port = packet.source_port
-    key.vlan = packet.vlan if vlan_in_key else NO_VLAN
-    key.protocol = packet.protocol
-    key.ip_version = packet.ip_version
-    return 0 if lower else 1
-
-
-cdef inline uint64_t key_tail(Key* key) noexcept nogil:
-    return (
-        <uint64_t> key.low_port << 48 | <uint64_t> key.high_port << 32
-        | <uint64_t> key.vlan << 16 | <uint64_t> key.protocol << 8 | key.ip_version
-    )
-
-
-cdef inline bint same_key(Key* one, Key* other) noexcept nogil:
-    return (
-        one.low[0] == other.low[0] and one.high[0] == other.high[0] and key_tail(one) == key_tail(other)
-        and one.low[1] == other.low[1] and one.high[1] == other.high[1]
-    )
-
-
-cdef inline uint32_t hash_key(Key* key, uint64_t* seed) noexcept nogil:
-    """A keyed hash by folded multiplication; the seed is secret and drawn anew for every run."""
-    cdef uint64_t mixed = tw_fold(key.low[0] ^ seed[0], key.high[0] ^ seed[1])
-    mixed ^= tw_fold(key.low[1] ^ seed[2], key.high[1] ^ seed[3])
-    mixed = tw_fold(mixed ^ seed[1], key_tail(key) ^ seed[2])
-    return <uint32_t> (tw_fold(mixed ^ seed[3], <uint64_t> 0x9E3779B97F4A7C15) >> 16)
-
-
-# -- TCP -----------------------------------------------------------------------------------------
-
-
-cdef inline void track_handshake(Flow* flow, Side* sender, Packet* packet, uint8_t direction) noexcept nogil:
-    """Time the handshake from the client's SYN to its ACK that completes it."""
-    if flow.handshake_rtt_ns >= 0 or direction != flow.client:
-        return
-    if packet.tcp_flags & TCP_SYN:
-        if flow.syn_ns < 0:
-            flow.syn_ns = packet.time_ns
-    elif (
-        flow.syn_ns >= 0 and packet.tcp_flags & TCP_ACK and not packet.tcp_flags & TCP_RST
-        and flow.side[1 - direction].tcp_flags & TCP_SYN and packet.time_ns >= flow.syn_ns
-    ):
-        flow.handshake_rtt_ns = packet.time_ns - flow.syn_ns
-
-
-cdef inline uint8_t tcp_queue(Flow* flow, Side* sender, Side* peer, uint8_t flags) noexcept nogil:
-    """Return the idle list that a TCP flow belongs in after a packet."""
-    if flow.queue == CLOSING or flags & TCP_RST or (sender.state == CLOSED and peer.state == CLOSED):
-        return CLOSING
-    if flow.queue == ESTABLISHED_TCP:
-        return ESTABLISHED_TCP
-    # A handshake seen, or one picked up in mid-stream. A lone ACK is not yet one: scans send those.
-    if flags & TCP_ACK and not flags & TCP_SYN and (
-        (sender.total_packets and peer.total_packets) or sender.total_packets >= 3
-    ):
-        return ESTABLISHED_TCP
-    return UNESTABLISHED
-
-
-cdef str conn_state(Flow* flow):
-    """Return Zeek's conn_state (base/protocols/conn: main.zeek)."""
-    cdef Side* client = &flow.side[flow.client]
-    cdef Side* server = &flow.side[1 - flow.client]
-    cdef uint8_t c = client.state, s = server.state
-    cdef bint client_inactive = c in (INACTIVE, PARTIAL)
-    cdef bint server_inactive = s in (INACTIVE, PARTIAL)
-    if flow.key.protocol != PROTO_TCP:
-        if client.total_packets and server.total_packets:
-            return "SF"
-        return "S0" if client.total_packets else "SHR"
-    if s == RESET:
-        if c in (SYN_SENT, SYN_ACK_SENT) or (
-            c == RESET and not client.total_payload_bytes and not server.total_payload_bytes
-        ):
-            return "REJ"
-        return "RSTRH" if client_inactive else "RSTR"
-    if c == RESET:
-        return "RSTOS0" if server_inactive else "RSTO"
-    if s == CLOSED and c == CLOSED:
-        return "SF"
-    if c == CLOSED:
-        return "SH" if server_inactive else "S2"
-    if s == CLOSED:
-        return "SHR" if client_inactive else "S3"
-    if c == SYN_SENT and s == INACTIVE:
-        return "S0"
-    if c == ESTABLISHED and s == ESTABLISHED:
-        return "S1"
-    return "OTH"
-
-
-# -- tuples --------------------------------------------------------------------------------------
-
-
-cdef bytes address(Flow* flow, bint of_client):
-    cdef uint8_t* at = <uint8_t*> &flow.key.high[0]
-    if (flow.client == 0) == of_client:
-        at = <uint8_t*> &flow.key.low[0]
-    return at[:4] if flow.key.ip_version == 4 else at[:16]
-
-
-cdef inline uint16_t port(Flow* flow, bint of_client) noexcept:
-    return flow.key.low_port if (flow.client == 0) == of_client else flow.key.high_port
-
-
-cdef tuple record_tuple(Flow* flow):
-    """Return a handed-out flow as a tuple in the order of common.records.FlowRecord."""
-    cdef Side* o = &flow.side[flow.client]
-    cdef Side* i = &flow.side[1 - flow.client]
-    cdef bint ended = flow.end_reason != STILL_OPEN
-    return (
-        flow.flow_id, flow.part, flow.end_reason if ended else None, flow.key.protocol,
-        None if flow.vlan == NO_VLAN else flow.vlan,
-        address(flow, True), port(flow, True), address(flow, False), port(flow, False), flow.oriented_by,
-        flow.flow_start_ns, flow.part_start_ns, flow.last_ns,
-        o.packets, i.packets, o.wire_bytes, i.wire_bytes, o.payload_bytes, i.payload_bytes,
-        o.retransmitted_bytes, i.retransmitted_bytes,
-        missed(o) if ended else 0, missed(i) if ended else 0,
-        o.tcp_flags, i.tcp_flags, conn_state(flow), None,
-        None if flow.handshake_rtt_ns < 0 else flow.handshake_rtt_ns,
-        # The groups shape, interaction, first packets and content: not measured yet.
-        None, None, None, None, None, None, None,
-        None, None, None, None, None, None, None, None, None, None,
-        None,
-        None, None, None, None, None, None, None, None, None,
-    )
-
-
-cdef tuple event_tuple(Event* event):
-    """Return (kind, whether the client sent the packet, fields of common.records.SensorAlarm)."""
-    cdef Flow* flow = &event.flow
-    cdef Side* o = &flow.side[flow.client]
-    cdef Side* i = &flow.side[1 - flow.client]
-    kind = EVENT_KINDS[event.kind]
-    return kind, event.direction == flow.client, (
-        event.time_ns, kind, event.value, event.limit, flow.flow_id, flow.key.protocol,
-        address(flow, True), port(flow, True), address(flow, False), port(flow, False),
-        o.total_packets, i.total_packets, o.total_payload_bytes, i.total_payload_bytes,
-        flow.last_ns - flow.flow_start_ns,
-    )

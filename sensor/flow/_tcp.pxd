@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
-from sensor.decode._frame cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
-from sensor.flow._table cimport HOLES, Side
+from sensor.decode._frame cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Packet
+from sensor.flow._table cimport CLOSING, ESTABLISHED_TCP, HOLES, UNESTABLISHED, Flow, Side
 
 cdef enum:
     # Zeek's names for what an endpoint has done so far.
@@ -166,3 +166,31 @@ cdef inline void track_state(Side* sender, Side* peer, uint8_t flags) noexcept n
     elif sender.state == SYN_SENT and peer.state == SYN_ACK_SENT:
         sender.state = ESTABLISHED
         peer.state = ESTABLISHED
+
+
+cdef inline void track_handshake(Flow* flow, Side* sender, Packet* packet, uint8_t direction) noexcept nogil:
+    """Time the handshake from the client's SYN to its ACK that completes it."""
+    if flow.handshake_rtt_ns >= 0 or direction != flow.client:
+        return
+    if packet.tcp_flags & TCP_SYN:
+        if flow.syn_ns < 0:
+            flow.syn_ns = packet.time_ns
+    elif (
+        flow.syn_ns >= 0 and packet.tcp_flags & TCP_ACK and not packet.tcp_flags & TCP_RST
+        and flow.side[1 - direction].tcp_flags & TCP_SYN and packet.time_ns >= flow.syn_ns
+    ):
+        flow.handshake_rtt_ns = packet.time_ns - flow.syn_ns
+
+
+cdef inline uint8_t tcp_queue(Flow* flow, Side* sender, Side* peer, uint8_t flags) noexcept nogil:
+    """Return the idle list that a TCP flow belongs in after a packet."""
+    if flow.queue == CLOSING or flags & TCP_RST or (sender.state == CLOSED and peer.state == CLOSED):
+        return CLOSING
+    if flow.queue == ESTABLISHED_TCP:
+        return ESTABLISHED_TCP
+    # A handshake seen, or one picked up in mid-stream. A lone ACK is not yet one: scans send those.
+    if flags & TCP_ACK and not flags & TCP_SYN and (
+        (sender.total_packets and peer.total_packets) or sender.total_packets >= 3
+    ):
+        return ESTABLISHED_TCP
+    return UNESTABLISHED
