@@ -272,7 +272,7 @@ cdef class FlowTable:
         cdef Side* peer = &flow.side[1 - direction]
         cdef uint8_t queue
         if flow.in_active_list and self.active_timeout and (
-            <int64_t> (tick - flow.active_tick) >= self.active_timeout
+            <int64_t> (tick - flow.active_tick) > self.active_timeout
         ):
             self.hand_out(index, STILL_OPEN)
         if packet.time_ns > flow.last_ns:
@@ -495,7 +495,7 @@ cdef class FlowTable:
                 budget -= 1
         while budget and self.active_timeout and self.active_head != NIL:
             flow = self.at(self.active_head)
-            if <int64_t> (self.tick - flow.active_tick) < self.active_timeout:
+            if <int64_t> (self.tick - flow.active_tick) <= self.active_timeout:
                 break
             self.hand_out(self.active_head, STILL_OPEN)
             budget -= 1
