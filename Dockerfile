@@ -44,7 +44,8 @@ FROM ${BASE} AS runtime
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 5690 --user-group --home-dir /nonexistent --shell /usr/sbin/nologin tunnelwatch \
+    && groupadd --system --gid 5690 tunnelwatch \
+    && useradd --system --uid 5690 --gid tunnelwatch --home-dir /nonexistent --shell /usr/sbin/nologin tunnelwatch \
     && install -d -o tunnelwatch -g tunnelwatch -m 0750 /run/tunnelwatch /data
 # The directory of a script never goes before the installed packages.
 ENV PATH=/opt/tunnelwatch/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
