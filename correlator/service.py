@@ -14,6 +14,7 @@ from common.errors import UserError
 from correlator.config import Settings
 from correlator.ingest.peers import Delivery, Peers
 from correlator.ingest.pipeline import Pipeline
+from correlator.ingest.receiver import Verdict
 from correlator.ingest.zmqlink import Link
 from correlator.store.database import Store, StoreUnavailableError
 from correlator.store.writer import Writer
@@ -60,25 +61,30 @@ class Service:
             return
         deliveries, answers = self._peers.handle(messages)
         link.send(answers)
-        if deliveries:
-            self._store(link, deliveries)
+        self._store(link, deliveries)
 
     def _store(self, link: Link, deliveries: list[Delivery]) -> None:
         """Store a batch and acknowledge it; while the database is not to be had, keep trying."""
         while True:
             try:
-                stored = self._pipeline.store_frames([batch for _, batch in deliveries], time.time_ns())
+                verdicts = self._stored(deliveries)
             except StoreUnavailableError as error:
                 if self._stopping:
                     raise UserError(f"stopped with {len(deliveries)} frames unstored: {error}") from None
                 self._complain(f"waiting: {error}")
                 time.sleep(_RETRY_S)
                 continue
-            link.send(self._peers.answers(deliveries, stored.verdicts))
-            if stored.refused:
-                reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(stored.refused.items()))
-                self._complain(f"refused: {reasons}")
+            link.send(self._peers.answers(deliveries, verdicts))
             return
+
+    def _stored(self, deliveries: list[Delivery]) -> list[Verdict]:
+        if not deliveries:
+            return []
+        stored = self._pipeline.store_frames([batch for _, batch in deliveries], time.time_ns())
+        if stored.refused:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(stored.refused.items()))
+            self._complain(f"refused: {reasons}")
+        return stored.verdicts
 
     def _complain(self, line: str) -> None:
         now = time.monotonic()

@@ -23,7 +23,7 @@ __all__ = ["main"]
 @version_option("tunnelwatch")
 @place_options
 def main() -> None:
-    """Find tunnels in recorded flows: collect them, look at them, be told.
+    r"""Find tunnels in recorded flows: collect them, look at them, be told.
 
     \b
     Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -61,8 +61,8 @@ def _list_options(command: Any) -> Any:
 @click.group(invoke_without_command=True, short_help="What to look at: list, show, ack")
 @_list_options
 @click.pass_context
-def alarms(ctx: click.Context, **options: Any) -> None:
-    """Show alarms, newest first; `alarms list` is the same.
+def alarms(ctx: click.Context, /, **options: Any) -> None:
+    r"""Show alarms, newest first; `alarms list` is the same.
 
     \b
     Example:
@@ -71,7 +71,7 @@ def alarms(ctx: click.Context, **options: Any) -> None:
       tunnelwatch alarms show 5f0c8a
     """
     if ctx.invoked_subcommand is None:
-        _list(ctx, **options)
+        _list(ctx, _Wanted(**options))
     elif any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ctx.params):
         raise click.UsageError(f"write the options after '{ctx.invoked_subcommand}'")
 
@@ -79,14 +79,14 @@ def alarms(ctx: click.Context, **options: Any) -> None:
 @alarms.command(name="list", short_help="Alarms, newest first")
 @_list_options
 @click.pass_context
-def list_(ctx: click.Context, **options: Any) -> None:
-    """Show alarms, newest first.
+def list_(ctx: click.Context, /, **options: Any) -> None:
+    r"""Show alarms, newest first.
 
     \b
     Example:
       tunnelwatch alarms list --severity high
     """
-    _list(ctx, **options)
+    _list(ctx, _Wanted(**options))
 
 
 @alarms.command(short_help="One alarm with its evidence")
@@ -94,7 +94,7 @@ def list_(ctx: click.Context, **options: Any) -> None:
 @with_place
 @format_options
 def show(alarm_id: str, place: Place, form: str) -> None:
-    """Show one alarm with its evidence; the beginning of its id is enough.
+    r"""Show one alarm with its evidence; the beginning of its id is enough.
 
     \b
     Example:
@@ -114,7 +114,7 @@ def show(alarm_id: str, place: Place, form: str) -> None:
 @click.argument("alarm_id", metavar="ID")
 @with_place
 def ack(alarm_id: str, place: Place) -> None:
-    """Mark an alarm as seen, so that --fail-on and --new leave it out.
+    r"""Mark an alarm as seen, so that --fail-on and --new leave it out.
 
     \b
     Example:
@@ -148,32 +148,36 @@ def alarm_record(row: AlarmRow) -> dict[str, Any]:
     }
 
 
-def _list(
-    ctx: click.Context,
-    *,
-    place: Place,
-    chosen: Selection,
-    severity: str | None,
-    only_new: bool,
-    fail_on: str | None,
-    limit: int | None,
-    form: str,
-) -> None:
-    least = Severity(severity or Severity.LOW).rank
-    with open_store(place) as store:
+class _Wanted(NamedTuple):
+    """The options of a list of alarms."""
+
+    place: Place
+    chosen: Selection
+    severity: str | None
+    only_new: bool
+    fail_on: str | None
+    limit: int | None
+    form: str
+
+
+def _list(ctx: click.Context, wanted: _Wanted) -> None:
+    least = Severity(wanted.severity or Severity.LOW).rank
+    with open_store(wanted.place) as store:
         rows = [
             row
-            for row in select_alarms(store.conn, chosen)
+            for row in select_alarms(store.conn, wanted.chosen)
             if Severity(row.severity).rank >= least
-            and (row.acknowledged_ns is None or not only_new)
-            and _is_on(row, chosen)
+            and (row.acknowledged_ns is None or not wanted.only_new)
+            and _is_on(row, wanted.chosen)
         ]
-    print_records(map(alarm_record, rows[:limit]), form, _COLUMNS)
-    if fail_on and any(
-        row.acknowledged_ns is None and Severity(row.severity).rank >= Severity(fail_on).rank for row in rows
-    ):
+    print_records(map(alarm_record, rows[: wanted.limit]), wanted.form, _COLUMNS, empty="no alarms")
+    if wanted.fail_on and any(row.acknowledged_ns is None for row in rows if _is_as_severe(row, wanted.fail_on)):
         sys.stdout.flush()
         ctx.exit(FAILED_ON)
+
+
+def _is_as_severe(row: AlarmRow, severity: str) -> bool:
+    return Severity(row.severity).rank >= Severity(severity).rank
 
 
 def _is_on(row: AlarmRow, chosen: Selection) -> bool:
@@ -194,9 +198,7 @@ def _the_one(found: list[AlarmRow], prefix: str) -> AlarmRow:
 
 def _print_one(record: dict[str, Any]) -> None:
     plain = {
-        name: str(value)
-        for name, value in record.items()
-        if name not in ("evidence", "flows") and value is not None
+        name: str(value) for name, value in record.items() if name not in ("evidence", "flows") and value is not None
     }
     print_fields(plain)
     for item in record["evidence"]:

@@ -13,8 +13,8 @@ from correlator.cli.options import Place, with_place
 @click.command(short_help="The configuration in force, or a commented example")
 @click.option("--example", "wants_example", is_flag=True, help="Print the commented example with all defaults")
 @with_place
-def config(place: Place, wants_example: bool) -> None:
-    """Check the configuration and print what is in force, defaults included.
+def config(place: Place, *, wants_example: bool) -> None:
+    r"""Check the configuration and print what is in force, defaults included.
 
     \b
     Example:

@@ -50,8 +50,8 @@ _COLUMNS: Final = (
 @click.option("--parts", is_flag=True, help="Every record as the sensor sent it: several for a long flow")
 @sort_options("start_ns")
 @format_options
-def flows(place: Place, chosen: Selection, parts: bool, form: str, **order: Any) -> None:
-    """Show every flow, newest first; ndjson and csv can be imported again.
+def flows(place: Place, chosen: Selection, *, parts: bool, form: str, **order: Any) -> None:
+    r"""Show every flow, newest first; ndjson and csv can be imported again.
 
     A long flow's records are shown as one; --parts shows each, which keeps periods exact in an export.
 
@@ -63,14 +63,14 @@ def flows(place: Place, chosen: Selection, parts: bool, form: str, **order: Any)
     field, turned = sort_field(order["sort"], tuple(FLOW_SORTS))
     by = Order(field, order["ascending"] or ((field in _NAMES) != turned), order["limit"])
     with open_store(place) as store:
-        rows = _rows(store, chosen, by, parts)
+        rows = _rows(store, chosen, by, parts=parts)
         if form == "table":
             rows = map(_for_people, rows)
         print_records(rows, form, _COLUMNS, FLOW_COLUMNS)
         sys.stdout.flush()
 
 
-def _rows(store: Store, chosen: Selection, order: Order, parts: bool) -> Iterator[dict[str, Any]]:
+def _rows(store: Store, chosen: Selection, order: Order, *, parts: bool) -> Iterator[dict[str, Any]]:
     if parts:
         return (flow_row(record, sensor) for sensor, record in records(store, chosen, order))
     return (flow_row(merge_parts(found), sensor) for sensor, found in flow_parts(store, chosen, order))

@@ -25,10 +25,10 @@ _BAR_FROM_BYTES: Final = 1 << 20
 
 @click.command(name="import", short_help="Read flow logs, ndjson, csv or Zeek conn.log into the database")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--sensor", default="import", show_default=True, help="Name for records that do not say where they are from")
+@click.option("--sensor", default="import", show_default=True, help="Where records are from that do not say it")
 @with_place
 def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
-    """Read recorded flows into the database; - is standard input, gzip is fine.
+    r"""Read recorded flows into the database; - is standard input, gzip is fine.
 
     Takes flow logs, ndjson and csv with the columns of 'tunnelwatch flows', and Zeek conn.log
     (tab-separated or JSON). The same file twice adds nothing. What is wrong with a file is said and
@@ -46,9 +46,7 @@ def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
     complaints = _Complaints()
     with writing(place.db, built_by(settings)) as store:
         warn_if_built_otherwise(store, settings)
-        importer = Importer(
-            Pipeline(Writer(store), settings.thresholds), sensor, time.time_ns(), complaints.say
-        )
+        importer = Importer(Pipeline(Writer(store), settings.thresholds), sensor, time.time_ns(), complaints.say)
         for name in files:
             complaints.begin()
             try:
@@ -61,9 +59,7 @@ def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
     tally = importer.tally
     alarms = f", {tally.new_alarms} new alarms" if tally.new_alarms else ""
     torn = f", {tally.torn} cut off at the end" if tally.torn else ""
-    click.echo(
-        f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}", err=True
-    )
+    click.echo(f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}", err=True)
     if failed or tally.bad:
         click.get_current_context().exit(1)
 

@@ -139,11 +139,16 @@ def selection_options(command: F) -> F:
     for option in reversed(
         (
             click.option("--since", type=time_ns, metavar="TIME", help="From this time on (ISO 8601 or epoch)"),
-            click.option("--until", type=time_ns, metavar="TIME", help="Until before this time; records count by start"),
+            click.option("--until", type=time_ns, metavar="TIME", help="Before this time; records count by start"),
             click.option("--client", type=address, metavar="IP", help="One client"),
             click.option("--server", type=endpoint, metavar="IP[:PORT]", help="One server or service"),
             click.option(
-                "--protocol", type=protocol, metavar="NAME", default="tcp", show_default=True, help="A name, a number or all"
+                "--protocol",
+                type=protocol,
+                metavar="NAME",
+                default="tcp",
+                show_default=True,
+                help="A name, a number or all",
             ),
             click.option("--wire", is_flag=True, help="Count IP bytes and not payload bytes"),
         )

@@ -27,7 +27,11 @@ def print_nodes(nodes: Sequence[Node], form: str, titles: Sequence[Column]) -> N
 
 
 def print_records(
-    records: Iterable[dict[str, Any]], form: str, columns: Sequence[Column], names: Sequence[str] | None = None
+    records: Iterable[dict[str, Any]],
+    form: str,
+    columns: Sequence[Column],
+    names: Sequence[str] | None = None,
+    empty: str = EMPTY,
 ) -> None:
     """Print flat records; ``names`` are the csv columns when there may be no record to take them from."""
     if form == "json":
@@ -37,7 +41,7 @@ def print_records(
     elif form == "csv":
         machine.write_csv(records, sys.stdout, names)
     else:
-        print_table(columns, records, EMPTY)
+        print_table(columns, records, empty)
 
 
 def _indented(nodes: Iterable[Node], level: int) -> Iterator[dict[str, Any]]:

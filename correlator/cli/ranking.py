@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -36,7 +36,7 @@ def _options(command: Any) -> Any:
             with_place,
             selection_options,
             click.option("--by", type=click.Choice(list(MEASURES)), default="connections", show_default=True),
-            click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, metavar="N"),
+            click.option("-n", "limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N"),
             format_options,
         )
     ):
@@ -47,35 +47,47 @@ def _options(command: Any) -> Any:
 @click.command(short_help="The most accessed servers, clients, channels or hosts")
 @_options
 def top(**arguments: Any) -> None:
-    """List the servers, clients, channels or hosts with the most of one figure.
+    r"""List the servers, clients, channels or hosts with the most of one figure.
 
     \b
     Example:
       tunnelwatch top servers --by outbound
       tunnelwatch top servers --by channel-uptime --client 10.1.1.9
     """
-    _list(bottom=False, **arguments)
+    _list(_Question(**arguments), bottom=False)
 
 
 @click.command(short_help="The least accessed servers, clients, channels or hosts")
 @_options
 def bottom(**arguments: Any) -> None:
-    """List the servers, clients, channels or hosts with the least of one figure.
+    r"""List the servers, clients, channels or hosts with the least of one figure.
 
     \b
     Example:
       tunnelwatch bottom servers --by connections -n 10
     """
-    _list(bottom=True, **arguments)
+    _list(_Question(**arguments), bottom=True)
 
 
-def _list(*, bottom: bool, subject: str, place: Place, chosen: Selection, by: str, count: int, form: str) -> None:
-    with open_store(place) as store:
-        lines = ranked(_nodes(store, chosen, subject), by, count, bottom=bottom)
+class _Question(NamedTuple):
+    """The options of a list."""
+
+    subject: str
+    place: Place
+    chosen: Selection
+    by: str
+    limit: int
+    form: str
+
+
+def _list(question: _Question, *, bottom: bool) -> None:
+    with open_store(question.place) as store:
+        nodes = _nodes(store, question.chosen, question.subject)
+    lines = ranked(nodes, question.by, question.limit, bottom=bottom)
     rows = [ranked_record(line) for line in lines]
-    if form == "table":
+    if question.form == "table":
         rows = [{**row, "label": label(line.node)} for row, line in zip(rows, lines, strict=True)]
-    print_records(rows, form, _COLUMNS)
+    print_records(rows, question.form, _COLUMNS)
 
 
 def _nodes(store: Store, chosen: Selection, subject: str) -> list[Node]:

@@ -31,7 +31,7 @@ _COLUMNS: Final = (
 @with_place
 @format_options
 def sensors(place: Place, form: str) -> None:
-    """Show every sensor, and every name that files were imported under.
+    r"""Show every sensor, and every name that files were imported under.
 
     \b
     Example:

@@ -15,8 +15,8 @@ from correlator.store.database import writing
 @click.option("--bind", metavar="ENDPOINT", help="Where sensors connect to  [default: tcp://127.0.0.1:5690]")
 @click.option("--plaintext", is_flag=True, help="No encryption; on a loopback or ipc endpoint only")
 @with_place
-def serve(bind: str | None, plaintext: bool, place: Place) -> None:
-    """Take records from sensors and store them until SIGINT or SIGTERM.
+def serve(bind: str | None, *, plaintext: bool, place: Place) -> None:
+    r"""Take records from sensors and store them until SIGINT or SIGTERM.
 
     \b
     Example:

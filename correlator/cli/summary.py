@@ -22,7 +22,7 @@ from correlator.views.summary import summary as summarised
 @selection_options
 @format_options
 def summary(place: Place, chosen: Selection, form: str) -> None:
-    """Show what everything amounts to; first and last are the first and last start of a connection.
+    r"""Show what everything amounts to; first and last are the first and last start of a connection.
 
     \b
     Example:

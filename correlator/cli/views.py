@@ -44,10 +44,8 @@ _DEPTH = click.option(
 @_DEPTH
 @sort_options("last")
 @format_options
-def clients(
-    only: str | None, place: Place, chosen: Selection, depth: int | None, form: str, **order: Any
-) -> None:
-    """Show what each client did: client, its services, their flows.
+def clients(only: str | None, place: Place, chosen: Selection, depth: int | None, form: str, **order: Any) -> None:
+    r"""Show what each client did: client, its services, their flows.
 
     \b
     Example:
@@ -79,7 +77,7 @@ def servers(
     form: str,
     **order: Any,
 ) -> None:
-    """Show what each service did: service, its clients, their flows.
+    r"""Show what each service did: service, its clients, their flows.
 
     \b
     Example:
@@ -103,10 +101,8 @@ def servers(
 @_DEPTH
 @sort_options("first")
 @format_options
-def periods(
-    day: str | None, place: Place, chosen: Selection, depth: int | None, form: str, **order: Any
-) -> None:
-    """Show what happened when: day and hour, minute, flows (UTC).
+def periods(day: str | None, place: Place, chosen: Selection, depth: int | None, form: str, **order: Any) -> None:
+    r"""Show what happened when: day and hour, minute, flows (UTC).
 
     \b
     Example:
@@ -133,7 +129,7 @@ def periods(
 
 
 def _flows(store: Store, chosen: Selection, depth: int) -> Iterable[FlowFigures]:
-    return flow_figures(store, chosen) if depth > 2 else ()  # noqa: PLR2004 - the third level
+    return flow_figures(store, chosen) if depth > 2 else ()
 
 
 def _sorting(order: dict[str, Any], own: tuple[str, ...]) -> Sorting:

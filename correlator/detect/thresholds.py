@@ -91,15 +91,6 @@ def flow_alarms(limits: FlowThresholds, flow: FlowTotals) -> Iterator[Alarm]:
             )
 
 
-def channel_exceeds(limits: ChannelThresholds, byte_count: int, packet_count: int, uptime_ns: int) -> bool:
-    """Tell whether a channel is over any limit in a period."""
-    return bool(
-        (limits.bytes and byte_count > limits.bytes)
-        or (limits.packets and packet_count > limits.packets)
-        or (limits.tcp_uptime_s and uptime_ns > limits.tcp_uptime_s * NS_PER_S)
-    )
-
-
 def channel_alarms(limits: ChannelThresholds, channel: ChannelTotals, period_ns: int) -> Iterator[Alarm]:
     """Yield an alarm for every limit that the channel is over in the period."""
     server = endpoint_text(channel.server, channel.server_port)
@@ -167,7 +158,8 @@ def sensor_alarm(raised: SensorAlarm, sensor: str, severity: Severity) -> Alarm:
 def _evidence(symptom: str, rule: str, value: float, limit: float, scope: str) -> Evidence:
     family = "time" if rule in ("duration", "tcp-uptime") else "volume"
     unit = _NOUNS.get(rule, "")
-    return Evidence(symptom, family, None, value, limit, f"{value} {unit} in {scope} is over the limit of {limit} {unit}")
+    explanation = f"{value} {unit} in {scope} is over the limit of {limit} {unit}"
+    return Evidence(symptom, family, None, value, limit, explanation)
 
 
 def _short(duration_ns: int) -> str:

@@ -17,7 +17,7 @@ from correlator.ingest.formats.textrows import read_csv, read_ndjson
 from correlator.ingest.formats.zeek import read_json, read_tsv
 from correlator.ingest.inputs import Input, mapped
 from correlator.ingest.pipeline import Pipeline, Stored
-from correlator.ingest.receiver import Accepted, Duplicate, Refused
+from correlator.ingest.receiver import Duplicate, Refused
 
 _FRAMES_PER_COMMIT: Final = 16
 _READERS: Final = {
@@ -115,9 +115,6 @@ class Importer:
                     self._pipeline.receiver.open_run(batch)
             except WireError as error:
                 self._bad(f"{name}: the frame at offset {item.offset} is unusable: {error}")
-            finally:
-                item.raw.release()
-                item.payload.release()
 
     def _damaged(self, name: str, damage: Damage) -> None:
         if damage.reason == "torn":
@@ -132,7 +129,7 @@ class Importer:
                 self.tally.duplicates += len(frame.records)
             elif isinstance(verdict, Refused):
                 self._complain(f"{name}: frame {verdict.sequence} of run {verdict.run} refused: {verdict.detail}")
-            elif isinstance(verdict, Accepted) and verdict.refused:
+            elif verdict.refused:
                 reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(verdict.refused.items()))
                 self._complain(f"{name}: frame {verdict.sequence}: records refused: {reasons}")
 

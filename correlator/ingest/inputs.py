@@ -54,12 +54,12 @@ def mapped(source: Input) -> Iterator[memoryview]:
     """Give the bytes of an input without holding them in memory: a pipe goes to a temporary file first."""
     with tempfile.TemporaryFile() as copy:
         file: BinaryIO = source.raw
-        if source.size is None or source.stream is not source.raw and _is_gzip(source):
+        if source.size is None or _is_gzip(source):
             shutil.copyfileobj(source.stream, copy)
             copy.flush()
             file = cast(BinaryIO, copy)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content) as view:
-            yield view
+        # The map goes with the last slice of it: closing it here would fail while an error still holds one.
+        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _is_gzip(source: Input) -> bool:

@@ -47,6 +47,7 @@ class Peers:
         self._open_run = open_run
         self._mark = mark
         self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
+        self._refusals: list[Message] = []
         self.counts: Counter[str] = Counter()
 
     def handle(self, messages: Iterable[Message]) -> tuple[list[Delivery], list[Message]]:
@@ -58,20 +59,27 @@ class Peers:
                 self._one(message, deliveries, answers)
             except WireError as error:
                 self.counts[error.reason] += 1
-                answers.extend(self._refusal(message.peer, str(error)))
+                self._refuse(message.peer, str(error))
         return list(interleaved(deliveries)), answers
 
     def answers(self, deliveries: Sequence[Delivery], verdicts: Sequence[Verdict]) -> Iterator[Message]:
-        """Yield what sensors are told once the frames are committed: one acknowledgement per run."""
+        """Yield what sensors are told once the frames are committed: one acknowledgement per run.
+
+        Refusals come last, because one covers every frame before it too.
+        """
         marks: dict[tuple[bytes, int], int] = {}
+        refusals: list[Message] = []
         for (peer, batch), verdict in zip(deliveries, verdicts, strict=True):
             if isinstance(verdict, Refused):
-                yield Message(peer, pack_answer(REFUSED, batch.run, batch.sequence, verdict.detail))
+                refusals.append(Message(peer, pack_answer(REFUSED, batch.run, batch.sequence, verdict.detail)))
             else:
                 key = (peer, batch.run)
                 marks[key] = max(marks.get(key, 0), batch.sequence)
         for (peer, run), sequence in marks.items():
             yield Message(peer, pack_answer(ACK, run, sequence))
+        yield from refusals
+        yield from self._refusals
+        self._refusals.clear()
 
     def _one(self, message: Message, deliveries: list[Delivery], answers: list[Message]) -> None:
         kind = message.parts[0] if message.parts else b""
@@ -108,12 +116,12 @@ class Peers:
         known.last_sequence = batch.sequence
         return Delivery(peer, batch)
 
-    def _refusal(self, peer: bytes, reason: str) -> Iterator[Message]:
+    def _refuse(self, peer: bytes, reason: str) -> None:
         """Refuse the frame after the last one that could be read, for that is what this one was."""
         known = self._peers.get(peer)
         if known is not None:
             known.last_sequence += 1
-            yield Message(peer, pack_answer(REFUSED, known.run, known.last_sequence, reason))
+            self._refusals.append(Message(peer, pack_answer(REFUSED, known.run, known.last_sequence, reason)))
 
 
 def interleaved(deliveries: Iterable[Delivery]) -> Iterator[Delivery]:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 from common.addresses import address_text
 from common.flowlog import Batch
 from common.records import FlowRecord
+from common.timespan import NS_PER_S
 from correlator.config import Thresholds
 from correlator.detect.alarm import MAX_FLOWS, Alarm
 from correlator.detect.thresholds import (
     ChannelTotals,
     FlowTotals,
     channel_alarms,
-    channel_exceeds,
     flow_alarms,
     flow_exceeds,
     sensor_alarm,
@@ -82,7 +82,7 @@ class Pipeline:
         self._writer.set_marks(raised)
 
     def _write(self, arrived: Sequence[tuple[str, FlowRecord]]) -> Written:
-        return self._writer.add_records(arrived) if arrived else Written([], 0, {})
+        return self._writer.add_records(arrived) if arrived else Written([], 0, set())
 
     def _account(
         self, verdicts: Sequence[Verdict], arrived: Sequence[tuple[str, FlowRecord]], written: Written, now_ns: int
@@ -129,9 +129,10 @@ class Pipeline:
         last: dict[tuple[str, int], FlowRecord] = {}
         for sensor, _, record in records:
             if record.part == 0 and record.end_reason is not None:
-                self_contained = _totals_of(sensor, record)
-                if flow_exceeds(limits, self_contained.bytes, self_contained.packets, self_contained.duration_ns):
-                    yield from flow_alarms(limits, self_contained)
+                payload = record.payload_bytes_out + record.payload_bytes_in
+                packets = record.packets_out + record.packets_in
+                if flow_exceeds(limits, payload, packets, record.end_ns - record.flow_start_ns):
+                    yield from flow_alarms(limits, _totals_of(sensor, record, payload, packets))
                 continue
             known = last.get((sensor, record.flow_id))
             if known is None or record.part > known.part:
@@ -139,16 +140,19 @@ class Pipeline:
         for (sensor, _), record in last.items():
             packets, payload = self._writer.flow_so_far(sensor, record.flow_id)
             if flow_exceeds(limits, payload, packets, record.end_ns - record.flow_start_ns):
-                yield from flow_alarms(limits, _totals_of(sensor, record)._replace(bytes=payload, packets=packets))
+                yield from flow_alarms(limits, _totals_of(sensor, record, payload, packets))
 
     def _channel_alarms(self, written: Written) -> Iterator[Alarm]:
         limits = self._thresholds.channel_period
+        if not (limits.bytes or limits.packets or limits.tcp_uptime_s):
+            return
         period_ns = self._writer.built.period_ns
-        over = {
-            key: so_far
-            for key, so_far in written.periods.items()
-            if channel_exceeds(limits, so_far.payload_bytes, so_far.packets, so_far.tcp_uptime_ns)
-        }
+        over = self._writer.periods_over(
+            written.periods,
+            packets=limits.packets,
+            payload_bytes=limits.bytes,
+            tcp_uptime_ns=limits.tcp_uptime_s * NS_PER_S,
+        )
         if not over:
             return
         members: dict[tuple[int, int], list[FlowRecord]] = {}
@@ -176,7 +180,7 @@ class Pipeline:
             )
 
 
-def _totals_of(sensor: str, record: FlowRecord) -> FlowTotals:
+def _totals_of(sensor: str, record: FlowRecord, payload_bytes: int, packets: int) -> FlowTotals:
     return FlowTotals(
         sensor,
         record.flow_id,
@@ -184,8 +188,8 @@ def _totals_of(sensor: str, record: FlowRecord) -> FlowTotals:
         record.client_port,
         address_text(record.server_ip),
         record.server_port,
-        record.payload_bytes_out + record.payload_bytes_in,
-        record.packets_out + record.packets_in,
+        payload_bytes,
+        packets,
         record.end_ns - record.flow_start_ns,
         record.end_ns,
         record.end_reason is None,

@@ -25,8 +25,7 @@ def write_json_object(record: Mapping[str, Any], out: TextIO) -> None:
 
 def write_ndjson(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
     """Write one JSON object per line."""
-    for record in records:
-        out.write(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n")
+    out.writelines(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n" for record in records)
 
 
 def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, columns: Iterable[str] | None = None) -> None:

@@ -75,7 +75,7 @@ def print_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]],
     """Print a table to standard output; colours and a bounded width on a terminal only."""
     rows = list(records)
     if not rows:
-        sys.stdout.write(empty + "\n")
+        sys.stderr.write(empty + "\n")
         return
     terminal = sys.stdout.isatty()
     table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", padding=(0, 2, 0, 0))
@@ -101,7 +101,12 @@ def print_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]],
     if terminal:
         needed = console.measure(table).maximum
         console.width = max(console.width, needed)
-    console.print(table)
+    if terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
 def print_fields(record: Mapping[str, str]) -> None:

@@ -12,9 +12,7 @@ from correlator.detect.alarm import MAX_FLOWS, Alarm, Evidence, alarm_id
 from correlator.rows import AlarmRow, Selection
 
 _COLUMNS: Final = ", ".join(AlarmRow._fields)
-_REPLACE: Final = (
-    f"INSERT OR REPLACE INTO alarms ({_COLUMNS}) VALUES ({', '.join('?' * len(AlarmRow._fields))})"  # noqa: S608 - constant names
-)
+_REPLACE: Final = f"INSERT OR REPLACE INTO alarms ({_COLUMNS}) VALUES ({', '.join('?' * len(AlarmRow._fields))})"  # noqa: S608 - constant names
 _ONE: Final = f"SELECT {_COLUMNS} FROM alarms WHERE alarm_id = ?"  # noqa: S608 - constant names
 
 _flows_decoder = msgspec.json.Decoder(list[str])

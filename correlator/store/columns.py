@@ -14,16 +14,12 @@ from common.records import UINT63_MAX, FlowRecord
 
 # What a channel holds, a record's row does not repeat.
 _IN_CHANNEL: Final = frozenset(("protocol", "client_ip", "server_ip", "server_port"))
-_JSON: Final = frozenset(
-    ("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in", "splt", "facts", "anomalies")
-)
+_JSON: Final = frozenset(("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in", "splt", "facts", "anomalies"))
 OWN_FIELDS: Final = tuple(name for name in FlowRecord._fields if name not in _IN_CHANNEL)
 COLUMNS: Final = ("sensor", "channel_id", *OWN_FIELDS)
 
 _VOLUME_AT: Final = FlowRecord._fields.index("oriented_by")
-_JSON_AT: Final = tuple(
-    index - _VOLUME_AT for index, name in enumerate(FlowRecord._fields) if name in _JSON
-)
+_JSON_AT: Final = tuple(index - _VOLUME_AT for index, name in enumerate(FlowRecord._fields) if name in _JSON)
 
 ChannelKey = tuple[int, bytes, bytes, int]
 

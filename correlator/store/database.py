@@ -90,12 +90,12 @@ def _prepare(conn: sqlite3.Connection, path: Path, wanted: Built) -> None:
     _refuse_unknown_steps(conn, path)
     conn.execute("PRAGMA journal_mode = WAL")
     conn.execute("PRAGMA synchronous = FULL")
+    # Random index pages are rewritten by many batches: copying them back less often saves most of that.
+    conn.execute("PRAGMA wal_autocheckpoint = 16384")
     # One writer at a time prepares; the next one finds nothing left to do.
     conn.execute("BEGIN IMMEDIATE")
     migrations.apply(Database(conn))
-    conn.executemany(
-        "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", list(wanted._asdict().items())
-    )
+    conn.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", list(wanted._asdict().items()))
     conn.execute("COMMIT")
 
 

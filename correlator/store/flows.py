@@ -12,7 +12,7 @@ from correlator.rows import FlowFigures, HostRow, Selection
 from correlator.store.columns import OWN_FIELDS, record_of
 from correlator.store.database import Store
 from correlator.store.queries import figures_sql
-from correlator.store.where import where
+from correlator.store.where import Table, where
 from correlator.views.figures import Figures
 from correlator.views.uptime import Interval
 
@@ -48,8 +48,8 @@ def flow_figures(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
     """Yield the figures of every flow in the selection, in no order."""
     clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
     query = f"""SELECT t.sensor, t.flow_id, c.client, t.client_port, c.server, c.server_port, c.protocol,
-                       sum(t.end_reason IS NOT NULL) = 0, {figures_sql(False, chosen.wire)}
-                {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""  # noqa: S608 - constant names, bound values
+                       sum(t.end_reason IS NOT NULL) = 0, {figures_sql(Table.RECORDS, wire=chosen.wire)}
+                {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""
     for row in store.conn.execute(query, values):
         figures = Figures._make(row[8:])
         # A flow stands up for as long as it lasts.
@@ -64,7 +64,7 @@ def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[
     query = f"""SELECT t.sensor, t.flow_id {_JOIN} {clause} GROUP BY t.sensor, t.flow_id
                 ORDER BY {FLOW_SORTS[order.field]} {direction}, c.client, t.client_port, c.server, c.server_port,
                          t.sensor, t.flow_id
-                LIMIT :limit"""  # noqa: S608 - constant names, bound values
+                LIMIT :limit"""
     with closing(store.conn.cursor()) as keys:
         keys.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
         for sensor, flow_id in keys:
@@ -77,7 +77,7 @@ def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str
     direction = "ASC" if order.ascending else "DESC"
     expression = _of_one_record(FLOW_SORTS[order.field])
     query = f"""{_SELECT} {_JOIN} {clause}
-                ORDER BY {expression} {direction}, t.sensor, t.flow_id, t.part LIMIT :limit"""  # noqa: S608
+                ORDER BY {expression} {direction}, t.sensor, t.flow_id, t.part LIMIT :limit"""
     cursor = store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
     names = [column[0] for column in cursor.description]
     for row in cursor:
@@ -85,8 +85,8 @@ def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str
         yield named["sensor"], record_of(named)
 
 
-_SELECT: Final = (
-    "SELECT t.sensor, c.protocol, c.client, c.server, c.server_port, " + ", ".join(f"t.{name}" for name in OWN_FIELDS)
+_SELECT: Final = "SELECT t.sensor, c.protocol, c.client, c.server, c.server_port, " + ", ".join(
+    f"t.{name}" for name in OWN_FIELDS
 )
 
 
@@ -104,7 +104,7 @@ def _parts_of(conn: sqlite3.Connection, sensor: str, flow_id: int, chosen: Selec
         "until": (1 << 63) - 1 if chosen.until_ns is None else chosen.until_ns,
     }
     query = f"""{_SELECT} {_JOIN} WHERE t.sensor = :sensor AND t.flow_id = :flow_id
-                AND t.start_ns >= :since AND t.start_ns < :until ORDER BY t.part"""  # noqa: S608
+                AND t.start_ns >= :since AND t.start_ns < :until ORDER BY t.part"""
     cursor = conn.execute(query, values)
     names = [column[0] for column in cursor.description]
     for row in cursor:
@@ -142,10 +142,10 @@ def host_intervals(store: Store, chosen: Selection) -> Iterator[tuple[str, str, 
 def _named_flows(chosen: Selection) -> tuple[str, dict[str, Any]]:
     """Return the query of flows with the host that any of their parts knew."""
     clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
-    columns = figures_sql(False, chosen.wire).strip()
+    columns = figures_sql(Table.RECORDS, wire=chosen.wire).strip()
     named = ", ".join(f"{text} AS f{index}" for index, text in enumerate(_split(columns)))
     query = f"""SELECT max(t.host) AS host, c.client AS client, c.server AS server, c.server_port AS server_port,
-                       {named} {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""  # noqa: S608 - constant names
+                       {named} {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""
     return query, values
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from common.records import SensorStats
 from correlator.rows import BucketRow, ChannelRow, Selection, SensorRow
 from correlator.store.database import Store
-from correlator.store.where import Segment, segments, where
+from correlator.store.where import Segment, Table, segments, where
 from correlator.views.figures import Figures, combine
 from correlator.views.uptime import Interval, clip, spread, uptime_ns
 
@@ -26,9 +26,9 @@ sum(t.end_ns - t.start_ns), 0, min(t.start_ns), max(t.end_ns), max(t.flow_start_
 """
 
 
-def figures_sql(rolled_up: bool, wire: bool) -> str:
+def figures_sql(table: Table, *, wire: bool) -> str:
     """Return the expressions of Figures' fields, but for the channel uptime, over a table named t."""
-    return (_ROLLED if rolled_up else _RECORDS).format(bytes="wire_bytes" if wire else "payload_bytes")
+    return (_ROLLED if table is Table.PERIODS else _RECORDS).format(bytes="wire_bytes" if wire else "payload_bytes")
 
 
 def channels(store: Store, chosen: Selection, *, use_rollup: bool = True) -> list[ChannelRow]:
@@ -36,7 +36,7 @@ def channels(store: Store, chosen: Selection, *, use_rollup: bool = True) -> lis
     found: dict[int, ChannelRow] = {}
     parts = segments(chosen.since_ns, chosen.until_ns, store.built.period_ns)
     if not use_rollup:
-        parts = [Segment(False, chosen.since_ns, chosen.until_ns)]
+        parts = [Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)]
     for part in parts:
         for row in _channel_rows(store.conn, chosen, part):
             known = found.get(row.channel_id)
@@ -49,11 +49,10 @@ def channels(store: Store, chosen: Selection, *, use_rollup: bool = True) -> lis
 
 
 def _channel_rows(conn: sqlite3.Connection, chosen: Selection, part: Segment) -> Iterator[ChannelRow]:
-    table, column = ("channel_periods", "t.period_start_ns") if part.rolled_up else ("flow_records", "t.start_ns")
-    clause, values = where(chosen, column, part.since_ns, part.until_ns)
+    clause, values = where(chosen, part.table.time_column, part.since_ns, part.until_ns)
     query = f"""SELECT c.channel_id, c.client, c.server, c.server_port, c.protocol,
-                       {figures_sql(part.rolled_up, chosen.wire)}
-                FROM {table} AS t JOIN channels AS c ON c.channel_id = t.channel_id
+                       {figures_sql(part.table, wire=chosen.wire)}
+                FROM {part.table.value} AS t JOIN channels AS c ON c.channel_id = t.channel_id
                 {clause} GROUP BY t.channel_id"""  # noqa: S608 - constant names, bound values
     for row in conn.execute(query, values):
         yield ChannelRow._make((*row[:5], Figures._make(row[5:])))
@@ -110,7 +109,7 @@ def periods(store: Store, chosen: Selection) -> list[BucketRow]:
 
 def minutes(store: Store, chosen: Selection) -> list[BucketRow]:
     """Return the figures of every minute that has records in the selection."""
-    return _buckets(store, chosen, MINUTE_NS, [Segment(False, chosen.since_ns, chosen.until_ns)])
+    return _buckets(store, chosen, MINUTE_NS, [Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)])
 
 
 def _buckets(store: Store, chosen: Selection, bucket_ns: int, parts: list[Segment]) -> list[BucketRow]:
@@ -120,18 +119,16 @@ def _buckets(store: Store, chosen: Selection, bucket_ns: int, parts: list[Segmen
             uptimes[start] = uptimes.get(start, 0) + length
     # Segments meet at the bounds of periods, so no bucket comes out of two of them.
     rows = [row for part in parts for row in _bucket_rows(store.conn, chosen, part, bucket_ns)]
-    return [
-        row._replace(figures=row.figures._replace(channel_uptime_ns=uptimes.get(row.start_ns, 0))) for row in rows
-    ]
+    return [row._replace(figures=row.figures._replace(channel_uptime_ns=uptimes.get(row.start_ns, 0))) for row in rows]
 
 
 def _bucket_rows(conn: sqlite3.Connection, chosen: Selection, part: Segment, bucket_ns: int) -> Iterator[BucketRow]:
-    table, column = ("channel_periods", "t.period_start_ns") if part.rolled_up else ("flow_records", "t.start_ns")
-    clause, values = where(chosen, column, part.since_ns, part.until_ns)
+    clause, values = where(chosen, part.table.time_column, part.since_ns, part.until_ns)
+    column = part.table.time_column
     query = f"""SELECT {column} - {column} % :bucket AS bucket, count(DISTINCT c.client),
                        count(DISTINCT c.server || ' ' || c.server_port || ' ' || c.protocol),
-                       {figures_sql(part.rolled_up, chosen.wire)}
-                FROM {table} AS t JOIN channels AS c ON c.channel_id = t.channel_id
+                       {figures_sql(part.table, wire=chosen.wire)}
+                FROM {part.table.value} AS t JOIN channels AS c ON c.channel_id = t.channel_id
                 {clause} GROUP BY bucket ORDER BY bucket"""  # noqa: S608 - constant names, bound values
     for row in conn.execute(query, {**values, "bucket": bucket_ns}):
         yield BucketRow._make((*row[:3], Figures._make(row[3:])))

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from correlator.views.uptime import Interval, bridge
 
+# Asked for a whole batch at once: nearly always new records follow, or go on, a channel's last session.
+_LAST: Final = """
+SELECT s.channel_id, s.start_ns, s.end_ns
+FROM json_each(?) AS j JOIN channel_sessions AS s ON s.channel_id = j.value
+AND s.start_ns = (SELECT max(start_ns) FROM channel_sessions WHERE channel_id = j.value)
+"""
 # A channel's sessions are disjoint and sorted: those that a span can touch are the last one that
 # starts before it, and all that start inside it.
 _TOUCHED: Final = """
@@ -21,15 +29,26 @@ _REPLACE: Final = "INSERT OR REPLACE INTO channel_sessions (channel_id, start_ns
 
 def merge_sessions(conn: sqlite3.Connection, added: Mapping[int, Sequence[Interval]], gap_ns: int) -> None:
     """Put times that channels stood up into their sessions, inside the caller's transaction."""
+    last = _last_sessions(conn, added)
     gone: list[tuple[int, int]] = []
     changed: list[tuple[int, int, int]] = []
     for channel, intervals in added.items():
         new = bridge(intervals, gap_ns)
-        span = (channel, new[0][0], new[-1][1] + gap_ns)
-        old = conn.execute(_TOUCHED, span).fetchall()
-        merged = bridge([*old, *new], gap_ns) if old else new
+        latest = last.get(channel)
+        if latest is None:
+            changed.extend((channel, *session) for session in new)
+            continue
+        old = [latest]
+        if new[0][0] < latest[0]:
+            old = conn.execute(_TOUCHED, (channel, new[0][0], new[-1][1] + gap_ns)).fetchall()
+        merged = bridge([*old, *new], gap_ns)
         kept = {start for start, _ in merged}
         gone.extend((channel, start) for start, _ in old if start not in kept)
         changed.extend((channel, *session) for session in merged if session not in old)
     conn.executemany(_DELETE, gone)
     conn.executemany(_REPLACE, changed)
+
+
+def _last_sessions(conn: sqlite3.Connection, channels: Iterable[int]) -> dict[int, Interval]:
+    listed = msgspec.json.encode(list(channels)).decode()
+    return {channel: (start, end) for channel, start, end in conn.execute(_LAST, (listed,))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from correlator.rows import Selection
@@ -14,10 +15,22 @@ _CHANNEL_TESTS: Final = (
 )
 
 
+class Table(Enum):
+    """A table that has figures, and the column that its rows are in time by."""
+
+    PERIODS = "channel_periods"
+    RECORDS = "flow_records"
+
+    @property
+    def time_column(self) -> str:
+        """Its column, with the alias that queries give the table."""
+        return "t.period_start_ns" if self is Table.PERIODS else "t.start_ns"
+
+
 class Segment(NamedTuple):
     """A stretch of time that one table answers for; None is open."""
 
-    rolled_up: bool
+    table: Table
     since_ns: int | None
     until_ns: int | None
 
@@ -29,12 +42,12 @@ def segments(since_ns: int | None, until_ns: int | None, period_ns: int) -> list
     first = None if since_ns is None else -(-since_ns // period_ns) * period_ns
     last = None if until_ns is None else until_ns // period_ns * period_ns
     if first is not None and last is not None and first >= last:
-        return [Segment(False, since_ns, until_ns)]
-    found = [Segment(True, first, last)]
+        return [Segment(Table.RECORDS, since_ns, until_ns)]
+    found = [Segment(Table.PERIODS, first, last)]
     if since_ns != first:
-        found.insert(0, Segment(False, since_ns, first))
+        found.insert(0, Segment(Table.RECORDS, since_ns, first))
     if until_ns != last:
-        found.append(Segment(False, last, until_ns))
+        found.append(Segment(Table.RECORDS, last, until_ns))
     return found
 
 

@@ -19,9 +19,7 @@ from correlator.store.database import Store, explained
 from correlator.store.rollup import PeriodKey, StoredRecord, intervals_of, periods_of
 from correlator.store.sessions import merge_sessions
 
-_INSERT_RECORD: Final = (
-    f"INSERT INTO flow_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constant names
-)
+_INSERT_RECORD: Final = f"INSERT INTO flow_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constant names
 _INSERT_CHANNEL: Final = """
 INSERT OR IGNORE INTO channels (channel_id, protocol, client, server, server_port) VALUES (?, ?, ?, ?, ?)
 """
@@ -42,7 +40,15 @@ ON CONFLICT (period_start_ns, channel_id) DO UPDATE SET
     first_ns = min(first_ns, excluded.first_ns),
     last_ns = max(last_ns, excluded.last_ns),
     last_start_ns = max(last_start_ns, excluded.last_start_ns)
-RETURNING packets_out + packets_in, payload_bytes_out + payload_bytes_in, tcp_uptime_ns, last_ns
+"""
+_OVER: Final = """
+SELECT p.channel_id, p.packets_out + p.packets_in, p.payload_bytes_out + p.payload_bytes_in,
+       p.tcp_uptime_ns, p.last_ns
+FROM json_each(:channels) AS j
+JOIN channel_periods AS p ON p.period_start_ns = :period AND p.channel_id = j.value
+WHERE (:packets > 0 AND p.packets_out + p.packets_in > :packets)
+   OR (:bytes > 0 AND p.payload_bytes_out + p.payload_bytes_in > :bytes)
+   OR (:uptime > 0 AND p.tcp_uptime_ns > :uptime)
 """
 _FLOW_SO_FAR: Final = """
 SELECT sum(packets_out + packets_in), sum(payload_bytes_out + payload_bytes_in)
@@ -72,7 +78,8 @@ class Written(NamedTuple):
 
     records: list[StoredRecord]
     duplicates: int
-    periods: dict[PeriodKey, PeriodSoFar]
+    periods: set[PeriodKey]
+    """The roll-ups that the records added to."""
 
 
 class Writer:
@@ -166,6 +173,21 @@ class Writer:
         packets, payload = self._conn.execute(_FLOW_SO_FAR, (sensor, flow_id)).fetchone()
         return FlowSoFar(packets or 0, payload or 0)
 
+    def periods_over(
+        self, periods: Iterable[PeriodKey], *, packets: int, payload_bytes: int, tcp_uptime_ns: int
+    ) -> dict[PeriodKey, PeriodSoFar]:
+        """Return those of the roll-ups that are over one of the limits, of which 0 is none."""
+        by_period: dict[int, list[int]] = {}
+        for period, channel in periods:
+            by_period.setdefault(period, []).append(channel)
+        limits = {"packets": packets, "bytes": payload_bytes, "uptime": tcp_uptime_ns}
+        over: dict[PeriodKey, PeriodSoFar] = {}
+        for period, channels in by_period.items():
+            values = {**limits, "period": period, "channels": msgspec.json.encode(channels).decode()}
+            for channel, *so_far in self._conn.execute(_OVER, values):
+                over[period, channel] = PeriodSoFar._make(so_far)
+        return over
+
     def add_alarms(self, alarms: Iterable[Alarm]) -> int:
         """Store alarms; return how many are new."""
         return store_alarms(self._conn, alarms)
@@ -179,9 +201,7 @@ class Writer:
 
     def _add_channels(self, candidates: Iterable[StoredRecord]) -> None:
         new: dict[int, ChannelKey] = {
-            channel: channel_key(record)
-            for _, channel, record in candidates
-            if channel not in self._known_channels
+            channel: channel_key(record) for _, channel, record in candidates if channel not in self._known_channels
         }
         self._conn.executemany(
             _INSERT_CHANNEL,
@@ -214,12 +234,10 @@ class Writer:
                 yield candidate
             seen.add(key)
 
-    def _add_periods(self, records: Iterable[StoredRecord]) -> dict[PeriodKey, PeriodSoFar]:
+    def _add_periods(self, records: Iterable[StoredRecord]) -> set[PeriodKey]:
         added = periods_of(records, self.built.period_ns)
-        execute = self._conn.execute
-        return {
-            key: PeriodSoFar(*execute(_ADD_PERIOD, (*key, *values)).fetchone()) for key, values in added.items()
-        }
+        self._conn.executemany(_ADD_PERIOD, [(*key, *values) for key, values in added.items()])
+        return set(added)
 
 
 def _row(stored: StoredRecord) -> tuple[object, ...]:

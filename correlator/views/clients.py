@@ -14,8 +14,7 @@ def client_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], de
     """Return a node per client; ``flows`` are needed at depth 3 only."""
     by_channel = grouped(flows, lambda flow: (flow.client, flow.server, flow.server_port, flow.protocol))
     return [
-        _client(client, rows, by_channel, depth)
-        for client, rows in grouped(channels, lambda row: row.client).items()
+        _client(client, rows, by_channel, depth) for client, rows in grouped(channels, lambda row: row.client).items()
     ]
 
 
@@ -27,9 +26,7 @@ def _client(
             {"server": endpoint_text(row.server, row.server_port), "protocol": protocol_name(row.protocol)},
             {},
             row.figures,
-            tuple(
-                flow_node(flow) for flow in flows.get((client, row.server, row.server_port, row.protocol), ())
-            ),
+            tuple(flow_node(flow) for flow in flows.get((client, row.server, row.server_port, row.protocol), ())),
         )
         for row in rows
     ]

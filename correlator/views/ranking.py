@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
 from correlator.rows import ChannelRow, HostRow
-from correlator.views.figures import Figures
 from correlator.views.tree import Node, figures_record, sort_value
 from correlator.views.uptime import Interval, bridge, uptime_ns
 
@@ -96,5 +95,3 @@ def _channel_lengths(intervals: Iterable[tuple[str, str, Interval]], gap_ns: int
         times.append(interval)
     if current is not None:
         yield current[0], uptime_ns(bridge(times, gap_ns))
-
-

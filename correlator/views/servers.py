@@ -15,9 +15,7 @@ def server_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], de
     by_channel = grouped(flows, lambda flow: (flow.client, flow.server, flow.server_port, flow.protocol))
     return [
         _service(service, rows, by_channel, depth)
-        for service, rows in grouped(
-            channels, lambda row: (row.server, row.server_port, row.protocol)
-        ).items()
+        for service, rows in grouped(channels, lambda row: (row.server, row.server_port, row.protocol)).items()
     ]
 
 

@@ -111,8 +111,7 @@ def flow_node(flow: FlowFigures) -> Node:
 def sorted_nodes(nodes: Iterable[Node], sorting: Sorting) -> list[Node]:
     """Return nodes and all below them sorted; ties go by name, and flows newest first by default."""
     below = [
-        node._replace(children=tuple(sorted_nodes(node.children, sorting))) if node.children else node
-        for node in nodes
+        node._replace(children=tuple(sorted_nodes(node.children, sorting))) if node.children else node for node in nodes
     ]
     by_name = sorted(below, key=lambda node: node.label)
     field = sorting.field if all(_has(node, sorting.field) for node in below) else "last"

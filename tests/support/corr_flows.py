@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.addresses import address_packed
-from common.flowlog import FILE_HEADER, Batch, encode_frame, header_batch
+from common.flowlog import FILE_HEADER, Batch, decode_frame, encode_frame, header_batch
 from common.records import FlowRecord
 
 NS = 1_000_000_000
@@ -74,8 +74,8 @@ def batch(records: Iterable[Any], sequence: int, *, kind: str = "flow", sensor: 
 
 
 def header(sensor: str = "tap", run: int = 7) -> Batch:
-    """Return the header of a run."""
-    return header_batch(sensor, run, T0)
+    """Return the header of a run, as it is after the wire."""
+    return decode_frame(encode_frame(header_batch(sensor, run, T0)))
 
 
 def flow_log(batches: Iterable[Batch], *, sensor: str = "tap", run: int = 7) -> bytes:

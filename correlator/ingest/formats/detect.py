@@ -12,7 +12,13 @@ from correlator.ingest.formats.zeek import REQUIRED_FIELDS
 
 HEAD_BYTES: Final = 1 << 16
 GZIP_MAGIC: Final = b"\x1f\x8b"
-_CAPTURES: Final = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")
+_CAPTURES: Final = (
+    b"\xd4\xc3\xb2\xa1",
+    b"\xa1\xb2\xc3\xd4",
+    b"\x4d\x3c\xb2\xa1",
+    b"\xa1\xb2\x3c\x4d",
+    b"\x0a\x0d\x0d\x0a",
+)
 _TRIES: Final = 50
 
 

@@ -52,9 +52,7 @@ def read_csv(lines: Iterable[Line | BadLine]) -> Iterator[Row | BadLine]:
             if header is None:
                 header = cells
                 continue
-            if len(cells) != len(header):
-                raise WireError("csv", f"{len(cells)} cells, the first line names {len(header)} columns")
-            yield _row(_without_empty(dict(zip(header, cells, strict=True))), line)
+            yield _row(_named(header, cells), line)
         except WireError as error:
             yield BadLine(line.number, str(error))
 
@@ -72,16 +70,16 @@ def has_required_columns(names: Iterable[str]) -> bool:
     return set(REQUIRED_COLUMNS) <= set(names)
 
 
-def _without_empty(row: dict[str, str]) -> dict[str, str | None]:
+def _named(header: list[str], cells: list[str]) -> dict[str, str | None]:
+    if len(cells) != len(header):
+        raise WireError("csv", f"{len(cells)} cells, the first line names {len(header)} columns")
     # An empty cell is nothing, which for end_reason is "still open".
-    return {name: cell or None for name, cell in row.items()}
+    return {name: cell or None for name, cell in zip(header, cells, strict=True)}
 
 
 def _row(row: Mapping[str, Any], line: Line) -> Row:
     sensor = row.get("sensor")
-    if sensor is not None and not (
-        isinstance(sensor, str) and 0 < len(sensor) <= _MAX_NAME and sensor.isprintable()
-    ):
+    if sensor is not None and not (isinstance(sensor, str) and 0 < len(sensor) <= _MAX_NAME and sensor.isprintable()):
         raise WireError("record_value", f"sensor is {sensor!r:.80}")
     default_id = 0 if row.get("flow_id") else flow_id_of(line.text, line.number)
     record = flow_from_row(row, default_id)
