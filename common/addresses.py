@@ -44,6 +44,6 @@ def parse_endpoint(text: str) -> tuple[str, int | None]:
     address = address_text(address_packed(host))
     if port is None:
         return address, None
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"not a port number: {port!r} in {text!r}")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65535:
+        raise ValueError(f"not a port number: {port!r:.40} in {text!r:.80}")
     return address, int(port)

@@ -21,7 +21,11 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; mend what may go wrong outside of it."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # What print() still holds must fail here, if it does, and not when the interpreter ends.
+                sys.stdout.flush()
         except UserError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)

@@ -10,11 +10,13 @@ imports.  Pure: bytes in, bytes and batches out; files and sockets belong to the
 All integers are big-endian.  ``kind`` is ``header``, ``flow``, ``stats`` or ``alarm``; a reader skips
 kinds that it does not know, and items after the eighth.  A header's records are
 ``[[kind, [field name, ...]], ...]``; it has sequence 0 and opens every file and every connection.
-The frames of a run count up from 1.
+The frames of a run count up from 1.  Keys of msgpack maps are texts: their hashes are seeded, so nobody
+can choose keys that collide.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -32,10 +34,16 @@ MAX_FRAME_BYTES: Final = 4 << 20
 MAX_BATCH_RECORDS: Final = 4096
 
 _FRAME = struct.Struct(">II")
+_LENGTH = struct.Struct(">I")
 FRAME_OVERHEAD: Final = _FRAME.size
 # Every payload begins with "array of 8 to 15 items" and the version, which is how reading finds its
-# way again after damage. The tries are bounded so that a file made of look-alikes cannot hold it up.
-_RESYNC_TRIES: Final = 10_000
+# way again after damage. What that may cost is bounded, in bytes to checksum, so that a file made of
+# look-alikes cannot hold it up: an honest file stays far below four times its size.
+_SIGNATURE: Final = re.compile(rb"[\x98-\x9f]\x%02x" % VERSION)
+_NOT_ZERO: Final = re.compile(rb"[^\x00]")
+_RESYNC_BYTES: Final = 64 << 20
+_RESYNC_TIMES_SIZE: Final = 4
+_TRY_BYTES: Final = 256  # what a try costs beside the checksum
 
 
 class Batch(NamedTuple):
@@ -85,13 +93,13 @@ def encode_frame(batch: Batch) -> bytes:
 def decode_payload(payload: bytes | memoryview) -> Batch:
     """Return the batch of a payload whose CRC was right; WireError for anything malformed."""
     try:
-        items = msgpack.unpackb(payload, use_list=False, strict_map_key=False)
+        items = msgpack.unpackb(payload, use_list=False)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise WireError("msgpack", f"not a msgpack batch: {error}") from None
     if not isinstance(items, tuple) or len(items) < 8:
         raise WireError("batch_shape", "a batch is an array of at least 8 items")
     version, kind, sensor, run, sequence, first_ns, last_ns, records = items[:8]
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise WireError("version", f"batch version {version!r:.20}, this program reads {VERSION}")
     if not (_is_name(kind) and _is_name(sensor)):
         raise WireError("batch_shape", "kind and sensor are short printable texts")
@@ -146,18 +154,19 @@ def scan_frames(data: memoryview, offset: int) -> Iterator[Frame | Damage]:
     """Yield the frames of a buffer, and the damaged stretches between them.
 
     A frame that the buffer's end cuts off is a torn tail, which is normal for a file still written
-    or cut by a power failure: it comes last, as Damage with reason ``torn``.
+    or cut by a power failure: it comes last, as Damage with reason ``torn``.  So is a tail of zeros,
+    which some file systems leave where data did not reach the disk.
     """
-    tries = _RESYNC_TRIES
+    budget = _RESYNC_BYTES + _RESYNC_TIMES_SIZE * len(data)
     while offset < len(data):
         frame = _frame_at(data, offset)
         if frame is not None:
             yield frame
             offset += len(frame.raw)
             continue
-        following, tries = _resynchronise(data, offset + 1, tries)
+        following, budget = _resynchronise(data, offset + 1, budget)
         if following is None:
-            torn = tries > 0 and _looks_torn(data, offset)
+            torn = budget > 0 and _looks_torn(data, offset)
             yield Damage(offset, len(data) - offset, "torn" if torn else "damaged")
             return
         yield Damage(offset, following - offset, "damaged")
@@ -169,7 +178,8 @@ def _frame_at(data: memoryview, offset: int) -> Frame | None:
         return None
     length, crc = _FRAME.unpack_from(data, offset)
     end = offset + FRAME_OVERHEAD + length
-    if length > MAX_FRAME_BYTES or end > len(data):
+    # Eight zero bytes would be an empty frame with the right checksum.
+    if not 0 < length <= MAX_FRAME_BYTES or end > len(data):
         return None
     payload = data[offset + FRAME_OVERHEAD : end]
     if zlib.crc32(payload) != crc:
@@ -177,35 +187,22 @@ def _frame_at(data: memoryview, offset: int) -> Frame | None:
     return Frame(offset, data[offset:end], payload)
 
 
-def _resynchronise(data: memoryview, offset: int, tries: int) -> tuple[int | None, int]:
-    """Return (offset of the next whole frame or None, tries left)."""
-    window = 1 << 20
-    while offset < len(data) and tries > 0:
-        # One byte of overlap, so that a signature across two windows is seen.
-        chunk = bytes(data[offset + FRAME_OVERHEAD : offset + FRAME_OVERHEAD + window + 1])
-        position = 0
-        while tries > 0:
-            position = _find_signature(chunk, position)
-            if position < 0 or position >= window:
-                break
-            tries -= 1
-            if _frame_at(data, offset + position) is not None:
-                return offset + position, tries
-            position += 1
-        offset += window
-    return None, tries
-
-
-def _find_signature(chunk: bytes, start: int) -> int:
-    return min(
-        (found for head in range(0x98, 0xA0) if (found := chunk.find(bytes((head, VERSION)), start)) >= 0),
-        default=-1,
-    )
+def _resynchronise(data: memoryview, offset: int, budget: int) -> tuple[int | None, int]:
+    """Return (offset of the next whole frame or None, what is left of the budget)."""
+    position = offset + FRAME_OVERHEAD
+    while budget > 0 and (found := _SIGNATURE.search(data, position)) is not None:
+        start = found.start() - FRAME_OVERHEAD
+        (length,) = _LENGTH.unpack_from(data, start)
+        budget -= _TRY_BYTES + (length if length <= len(data) - found.start() else 0)
+        if _frame_at(data, start) is not None:
+            return start, budget
+        position = found.start() + 1
+    return None, budget
 
 
 def _looks_torn(data: memoryview, offset: int) -> bool:
     rest = len(data) - offset
-    if rest < FRAME_OVERHEAD:
+    if rest < FRAME_OVERHEAD or _NOT_ZERO.search(data, offset) is None:
         return True
     (length, _) = _FRAME.unpack_from(data, offset)
     signature = bytes(data[offset + FRAME_OVERHEAD : offset + FRAME_OVERHEAD + 2])

@@ -25,7 +25,7 @@ def load_settings(path: Path | None, settings_type: type[S]) -> S:
         raise ConfigError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text; a configuration is a TOML file") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; a huge number or nesting is another
         raise ConfigError(f"{path} is not valid TOML: {error}; mend that line") from None
     return checked_settings(content, settings_type, str(path))
 
@@ -52,10 +52,14 @@ def _dump_table(table: dict[str, Any], prefix: str, lines: list[str]) -> None:
     flat = {key: value for key, value in table.items() if key not in nested and value is not None}
     if prefix and flat:
         lines.append(f"\n[{prefix}]")
-    # TOML's basic strings, numbers, booleans and arrays of them are JSON's.
-    lines.extend(f"{key} = {msgspec.json.encode(value).decode()}" for key, value in flat.items())
+    lines.extend(f"{key} = {_toml(value)}" for key, value in flat.items())
     for key, value in nested.items():
         _dump_table(value, f"{prefix}.{key}" if prefix else key, lines)
+
+
+def _toml(value: Any) -> str:
+    # TOML's basic strings, numbers, booleans and arrays of them are JSON's, but for DEL.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
 def _refuse_unknown_keys(content: dict[str, Any], settings_type: type[Any], name: str, prefix: str) -> None:

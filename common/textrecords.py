@@ -8,6 +8,7 @@ text, because JSON readers that keep numbers as doubles would round it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ _NESTED = frozenset(("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_
 _FLOATS = frozenset(("exchange_gap_mean_s", "exchange_gap_m2_s2", "first_popcount", "first_printable", "first_entropy"))
 _TEXTS = frozenset(("conn_state", "history", "app_out", "app_in", "host"))
 _END_REASON_AT = FlowRecord._fields.index("end_reason")
+# Longer ones are no 63-bit numbers, and Python takes quadratic time over them.
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _READER = RecordReader(FlowRecord, FlowRecord._fields)
 
 
@@ -96,11 +99,20 @@ def flow_from_row(row: Mapping[str, Any], default_flow_id: int) -> FlowRecord:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, str):
-        return int(value)
     if type(value) is int:
         return value
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
     raise ValueError(f"not a whole number: {value!r:.40}")
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError(f"not a number: {value!r:.40}")
 
 
 def _word(codes: Mapping[str, int]) -> Callable[[Any], int]:
@@ -140,7 +152,7 @@ def _converter(name: str) -> Callable[[Any], Any]:
     if name in _NESTED:
         return _nested
     if name in _FLOATS:
-        return float
+        return _number
     return _text if name in _TEXTS else _whole
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 NS_PER_S = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRACTION = re.compile(r"(.+[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2})[.,]([0-9]{1,9})[0-9]*(.*)")
+_SECONDS = re.compile(r"([+-]?)([0-9]{0,12})(?:\.([0-9]*))?")
 _LAST_NS = 253_402_300_799 * NS_PER_S  # the end of year 9999, the last that datetime can print
 
 
@@ -24,7 +27,10 @@ def iso_time(time_ns: int) -> str:
 
 def parse_time(text: str) -> int:
     """Return nanoseconds of an ISO 8601 date or time (UTC unless it says otherwise) or of epoch seconds."""
-    stripped = text.strip()
+    stripped, fraction_ns = text.strip(), 0
+    # datetime would cut the fraction off after the microsecond.
+    if match := _FRACTION.fullmatch(stripped):
+        stripped, fraction_ns = match[1] + match[3], int(match[2].ljust(9, "0"))
     try:
         moment = datetime.fromisoformat(stripped)
     except ValueError:
@@ -32,21 +38,21 @@ def parse_time(text: str) -> int:
             return seconds_to_ns(stripped)
         except ValueError:
             raise ValueError(
-                f"not a time: {text!r}; write 2026-11-21, 2026-11-21T14:30:00Z or seconds since 1970"
+                f"not a time: {text!r:.80}; write 2026-11-21, 2026-11-21T14:30:00Z or seconds since 1970"
             ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1000
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + fraction_ns
 
 
 def seconds_to_ns(text: str) -> int:
     """Return nanoseconds of decimal seconds in text, exactly (``1705192016.281275`` loses nothing)."""
-    sign = -1 if text.startswith("-") else 1
-    whole, _, fraction = text.lstrip("+-").partition(".")
-    if not (whole + fraction).isdigit() or not (whole + fraction).isascii():
-        raise ValueError(f"not a number of seconds: {text!r}")
-    return sign * (int(whole or "0") * NS_PER_S + int((fraction + "000000000")[:9]))
+    match = _SECONDS.fullmatch(text)
+    if match is None or not (match[2] or match[3]):
+        raise ValueError(f"not a number of seconds: {text!r:.80}")
+    whole_ns = int(match[2] or "0") * NS_PER_S + int((match[3] or "")[:9].ljust(9, "0"))
+    return -whole_ns if match[1] == "-" else whole_ns
 
 
 def seconds(duration_ns: int) -> float | int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.addresses import address_text, endpoint_text
 from common.records import SensorAlarm
 from common.textrecords import protocol_name
-from common.timespan import NS_PER_S
+from common.timespan import NS_PER_S, seconds
 
 
 def alarm_line(alarm: SensorAlarm) -> str:
@@ -14,12 +14,12 @@ def alarm_line(alarm: SensorAlarm) -> str:
     As in tcpstatflow, tx is what the client sent.
     """
     unit = " s" if alarm.rule == "duration" else ""
-    limit = alarm.limit / NS_PER_S if alarm.rule == "duration" else alarm.limit
+    limit = seconds(alarm.limit) if alarm.rule == "duration" else alarm.limit
     return (
         f"potential tunnel = {pair_text(alarm)}: "
         f"packets rx={alarm.packets_in} tx={alarm.packets_out}, "
         f"bytes rx={alarm.payload_bytes_in} tx={alarm.payload_bytes_out}, "
-        f"seconds={alarm.duration_ns // NS_PER_S} ({alarm.rule} over {limit:g}{unit})"
+        f"seconds={alarm.duration_ns // NS_PER_S} ({alarm.rule} over {limit}{unit})"
     )
 
 

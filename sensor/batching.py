@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from common.flowlog import Batch, encode_frame, header_batch
+from common.flowlog import MAX_BATCH_RECORDS, Batch, encode_frame, header_batch
 from common.records import FlowRecord, SensorAlarm, SensorStats
 
 _START_AT = FlowRecord._fields.index("start_ns")
@@ -42,7 +42,7 @@ class Batcher:
             self._waiting_since_ns = now_ns
         frames = []
         while len(self._flows) >= self._batch_records:
-            frames.append(self._flow_frame(self._flows[: self._batch_records]))
+            frames.extend(self._flow_frames(self._flows[: self._batch_records]))
             del self._flows[: self._batch_records]
             self._waiting_since_ns = now_ns if self._flows else None
         return frames
@@ -58,23 +58,36 @@ class Batcher:
         self._waiting_since_ns = None
         if not self._flows:
             return []
-        frames = [self._flow_frame(self._flows)]
+        frames = self._flow_frames(self._flows)
         self._flows = []
         return frames
 
-    def alarm(self, alarms: Sequence[SensorAlarm]) -> NumberedFrame:
-        """Return the frame of threshold alarms; they do not wait."""
-        times = [alarm.time_ns for alarm in alarms]
-        return self._frame("alarm", min(times), max(times), alarms)
+    def alarms(self, alarms: Sequence[SensorAlarm]) -> list[NumberedFrame]:
+        """Return the frames of threshold alarms; they do not wait."""
+        frames = []
+        for start in range(0, len(alarms), MAX_BATCH_RECORDS):
+            part = alarms[start : start + MAX_BATCH_RECORDS]
+            times = [alarm.time_ns for alarm in part]
+            frames.append(self._frame("alarm", min(times), max(times), part))
+        return frames
 
     def statistics(self, stats: SensorStats) -> NumberedFrame:
         """Return the frame of one statistics record."""
         return self._frame("stats", stats.time_ns, stats.time_ns, [stats])
 
-    def _flow_frame(self, rows: Sequence[tuple[Any, ...]]) -> NumberedFrame:
-        return self._frame("flow", min(row[_START_AT] for row in rows), max(row[_END_AT] for row in rows), rows)
+    def _flow_frames(self, rows: Sequence[tuple[Any, ...]]) -> list[NumberedFrame]:
+        first_ns, last_ns = min(row[_START_AT] for row in rows), max(row[_END_AT] for row in rows)
+        try:
+            return [self._frame("flow", first_ns, last_ns, rows)]
+        except ValueError:
+            # Too many bytes for one frame: the rows are long ones.
+            if len(rows) == 1:
+                raise
+            half = len(rows) // 2
+            return self._flow_frames(rows[:half]) + self._flow_frames(rows[half:])
 
     def _frame(self, kind: str, first_ns: int, last_ns: int, records: Sequence[Any]) -> NumberedFrame:
-        self._sequence += 1
-        batch = Batch(kind, self._sensor, self.run, self._sequence, first_ns, last_ns, records)
-        return NumberedFrame(self._sequence, encode_frame(batch))
+        sequence = self._sequence + 1
+        data = encode_frame(Batch(kind, self._sensor, self.run, sequence, first_ns, last_ns, records))
+        self._sequence = sequence
+        return NumberedFrame(sequence, data)

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 
@@ -64,8 +63,8 @@ class ShipConfig(msgspec.Struct, frozen=True, kw_only=True):
     window_frames: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     resend_s: PositiveSeconds = 5
     give_up_s: PositiveSeconds = 30
-    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 512 << 20
-    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 8 << 20
+    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=2**62)] = 512 << 20
+    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=2**62)] = 8 << 20
 
 
 class SensorConfig(msgspec.Struct, frozen=True, kw_only=True):

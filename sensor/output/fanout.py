@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 from common.records import SensorAlarm, SensorStats
 from sensor.batching import Batcher, NumberedFrame
-from sensor.output.flowlog import FlowLogFile, write_all
+from sensor.output.flowlog import FlowLogFile, close_file, write_all
 from sensor.output.text import TextFormat
 from sensor.ship.link import Shipper
 
@@ -27,8 +28,10 @@ class TextFile:
 
     def close(self) -> None:
         """Write what closes the format, and close the file."""
-        self._write(self._format.closing)
-        self._file.close()
+        try:
+            self._write(self._format.closing)
+        finally:
+            close_file(self._file, self._path)
 
     def _write(self, text: str) -> None:
         if text:
@@ -59,7 +62,7 @@ class Outputs:
     def alarms(self, alarms: Sequence[SensorAlarm]) -> None:
         """Take threshold alarms; they go out at once."""
         if alarms and self._framing:
-            self._frames([self._batcher.alarm(alarms)])
+            self._frames(self._batcher.alarms(alarms))
 
     def statistics(self, stats: SensorStats) -> None:
         """Take a statistics record."""
@@ -79,10 +82,11 @@ class Outputs:
             self._frames(self._batcher.flush())
 
     def close(self) -> None:
-        """Close every place."""
-        for place in (self._log, self._text, self.shipper):
-            if place is not None:
-                place.close()
+        """Close every place, also when one of them cannot be closed well."""
+        with ExitStack() as places:
+            for place in (self.shipper, self._text, self._log):
+                if place is not None:
+                    places.callback(place.close)
 
     def _frames(self, frames: list[NumberedFrame]) -> None:
         if self._log is not None:

@@ -39,8 +39,17 @@ class FlowLogFile:
 
     def close(self) -> None:
         """Finish the file."""
-        self.flush()
-        self._file.close()
+        close_file(self._file, self._path)
+
+
+def close_file(file: BinaryIO, path: str) -> None:
+    """Close a file, which may write what earlier writes could not; the same one line when it cannot."""
+    try:
+        file.close()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; make room or give another path") from None
 
 
 def write_all(file: BinaryIO, data: bytes, path: str) -> None:

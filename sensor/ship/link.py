@@ -29,17 +29,21 @@ class Shipper:
                 f"a plaintext link to {config.endpoint} would leave this host; use tcp://127.0.0.1:PORT or ipc://PATH"
             )
         self._spool = spool
+        self.bad_answers = 0
         self._sender = Sender(config.window_frames, int(config.resend_s * _NS), _PING_NS)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         # Unsent messages are dropped on close: the spool has them.
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDHWM, config.window_frames * 2)
+        self._socket.setsockopt(zmq.IPV6, 1 if "[" in config.endpoint else 0)
         try:
             self._socket.connect(config.endpoint)
         except zmq.ZMQError as error:
-            raise UserError(f"not an endpoint: {config.endpoint!r} ({error}); write tcp://127.0.0.1:5690") from None
-        self.bad_answers = 0
+            self._close_socket()
+            raise UserError(
+                f"not an endpoint: {config.endpoint!r} ({error.strerror}); write tcp://127.0.0.1:5690"
+            ) from None
         for run, sequence in spool.recover():
             self._sender.add(run, sequence)
 
@@ -62,8 +66,8 @@ class Shipper:
             self._sender.add(self._spool.run, frame.sequence)
 
     def turn(self, now_ns: int, wait_ms: int = 0) -> bool:
-        """Take answers and send what is due; return whether the correlator answered."""
-        answered = False
+        """Take answers and send what is due; return whether the correlator took frames."""
+        waiting = self.waiting
         if wait_ms:
             self._socket.poll(wait_ms)
         for _ in range(_ANSWERS_PER_TURN):
@@ -78,24 +82,29 @@ class Shipper:
                 continue
             if self._sender.answered(answer, now_ns):
                 self._spool.acknowledge(answer.run, answer.sequence)
-                answered = True
+        progress = self.waiting < waiting
         self._send(now_ns)
-        return answered
+        return progress
 
     def close(self) -> None:
         """Close the socket and the spool."""
-        self._socket.close()
-        self._context.term()
+        self._close_socket()
         self._spool.close()
 
+    def _close_socket(self) -> None:
+        self._socket.close()
+        self._context.term()
+
     def _send(self, now_ns: int) -> None:
-        for message in self._sender.messages(now_ns):
+        messages = self._sender.messages(now_ns)
+        for index, message in enumerate(messages):
             match message:
                 case Hello(run):
                     parts = [HELLO, self._spool.header(run) or b""]
                 case Send(run, sequence):
                     frame = self._spool.read(run, sequence)
                     if frame is None:
+                        self._sender.lost(run, sequence)
                         continue
                     parts = [FRAME, frame]
                 case Ping():
@@ -103,5 +112,7 @@ class Shipper:
             try:
                 self._socket.send_multipart(parts, zmq.NOBLOCK)
             except zmq.Again:
-                # The socket is full because nobody is there: the resend timer brings these back.
+                # The socket is full because nobody is there. Later frames must not overtake these:
+                # an acknowledgement of those would cover these.
+                self._sender.put_back(messages[index:])
                 return

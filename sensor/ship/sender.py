@@ -7,6 +7,7 @@ sent in the order in which they were spooled, so what an earlier run left goes f
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from common.link import ACK, REFUSED, WELCOME, Answer
@@ -100,6 +101,26 @@ class Sender:
         if messages:
             self._spoke_ns = now_ns
         return messages
+
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """Take back the last of ``messages``, which the socket had no room for: they go out first next time."""
+        for message in reversed(messages):
+            match message:
+                case Hello(number):
+                    self._runs[number].greeted = False
+                case Send(number, _):
+                    run = self._runs[number]
+                    run.unsent.appendleft(run.sent.pop())
+                    self._in_flight -= 1
+                case Ping():
+                    pass
+
+    def lost(self, run: int, sequence: int) -> None:
+        """Drop one frame whose bytes are gone, and nothing before it."""
+        known = self._runs.get(run)
+        if known is not None and sequence in known.sent:
+            known.sent.remove(sequence)
+            self._in_flight -= 1
 
     def answered(self, answer: Answer, now_ns: int) -> bool:
         """Take an answer; return whether the frames it covers may leave the spool."""

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError, WireError
 from common.flowlog import FILE_HEADER, Frame, check_file_header, decode_payload, scan_frames
+
+# A user's own flow logs in the same directory are not the spool's to ship and delete.
+_SEGMENT_NAME = re.compile(r"([0-9]{20})-([0-9]{6,})\.flowlog")
+# Losing the oldest segment at the bound must not lose most of the spool.
+_SEGMENTS_IN_BOUND = 4
 
 
 @dataclass(slots=True)
@@ -36,7 +42,7 @@ class Spool:
         self.run = run
         self._header = header
         self._max_bytes = max_bytes
-        self._segment_bytes = segment_bytes
+        self._segment_bytes = min(segment_bytes, max_bytes // _SEGMENTS_IN_BOUND)
         self._segments: deque[Segment] = deque()
         self._writing: int | None = None
         self._number = 0
@@ -48,7 +54,7 @@ class Spool:
     def recover(self) -> list[tuple[int, int]]:
         """Return (run, sequence) of the frames that earlier runs left here, oldest first."""
         left: list[tuple[int, int]] = []
-        for path in sorted(self.directory.glob("*.flowlog")):
+        for path in self._segments_on_disk():
             segment = self._read_segment(path)
             if segment is None:
                 continue
@@ -56,6 +62,14 @@ class Spool:
             self.size_bytes += segment.size
             left.extend((segment.run, sequence) for sequence in segment.places)
         return left
+
+    def _segments_on_disk(self) -> list[Path]:
+        try:
+            found = [(_SEGMENT_NAME.fullmatch(path.name), path) for path in self.directory.iterdir()]
+        except OSError as error:
+            raise self._unusable(error) from None
+        # By number: the million-and-first segment of a run has a longer name.
+        return [path for _, _, path in sorted((int(name[1]), int(name[2]), path) for name, path in found if name)]
 
     def append(self, sequence: int, frame: bytes) -> list[tuple[int, int]]:
         """Write a frame; return (run, last sequence) of the segments dropped to keep the bound."""
@@ -77,7 +91,7 @@ class Spool:
         return dropped
 
     def read(self, run: int, sequence: int) -> bytes | None:
-        """Return a frame's bytes, or None when it is not there any more."""
+        """Return a frame's bytes, or None when it is not there any more, which is counted."""
         for segment in self._segments:
             if segment.run == run and sequence in segment.places:
                 offset, length = segment.places[sequence]
@@ -86,8 +100,12 @@ class Spool:
                         file.seek(offset)
                         data = file.read(length)
                 except OSError:
-                    return None
-                return data if len(data) == length else None
+                    data = b""
+                if len(data) == length:
+                    return data
+                del segment.places[sequence]
+                self.frames_dropped += 1
+                return None
         return None
 
     def header(self, run: int) -> bytes | None:
@@ -106,10 +124,12 @@ class Spool:
 
     def close(self) -> None:
         """Close the files; delete the last segment when nothing in it waits."""
-        self._close_writing()
-        while self._segments and not self._segments[0].places:
-            self._delete_oldest()
-        os.close(self._lock)
+        try:
+            self._close_writing()
+            while self._segments and not self._segments[0].places:
+                self._delete_oldest()
+        finally:
+            os.close(self._lock)
 
     def _may_go(self, segment: Segment) -> bool:
         # The segment being written stays until it is full, or every frame would make a file.
@@ -120,9 +140,7 @@ class Spool:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise UserError(
-                f"cannot use the spool {self.directory}: {error.strerror}; give a directory that this user may write"
-            ) from None
+            raise self._unusable(error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -137,12 +155,19 @@ class Spool:
         self._number += 1
         path = self.directory / f"{self.run:020d}-{self._number:06d}.flowlog"
         segment = Segment(path, self.run, self._header, 0)
+        # Appending, so that a write after a failed one goes where the file was cut back to.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
-            self._writing = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._writing = os.open(path, flags, 0o600)
         except OSError as error:
             raise self._problem(error) from None
+        try:
+            self._write(FILE_HEADER + self._header, segment)
+        except UserError:
+            self._close_writing()
+            path.unlink(missing_ok=True)
+            raise
         self._segments.append(segment)
-        self._write(FILE_HEADER + self._header, segment)
         segment.size = len(FILE_HEADER) + len(self._header)
         self.size_bytes += segment.size
         return segment
@@ -158,6 +183,11 @@ class Spool:
             os.ftruncate(self._writing, segment.size)
             raise self._problem(error) from None
 
+    def _unusable(self, error: OSError) -> UserError:
+        return UserError(
+            f"cannot use the spool {self.directory}: {error.strerror}; give a directory that this user may write"
+        )
+
     def _problem(self, error: OSError) -> UserError:
         return UserError(
             f"cannot write to the spool {self.directory}: {error.strerror}; make room or give another --spool"
@@ -171,27 +201,47 @@ class Spool:
     def _delete_oldest(self) -> None:
         segment = self._segments.popleft()
         self.size_bytes -= segment.size
-        segment.path.unlink(missing_ok=True)
+        try:
+            segment.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def _read_segment(self, path: Path) -> Segment | None:
-        """Index a segment that an earlier run left; a torn tail is normal after a kill."""
+        """Index a segment that an earlier run left; one that nothing can be read from stays where it is."""
         try:
-            data = memoryview(path.read_bytes())
-            segment = Segment(path, 0, b"", len(data))
-            for item in scan_frames(data, check_file_header(data)):
-                if not isinstance(item, Frame):
-                    self.damaged += 1
-                    continue
-                batch = decode_payload(item.payload)
-                if batch.kind == "header":
-                    segment.run, segment.header = batch.run, bytes(item.raw)
-                else:
-                    segment.places[batch.sequence] = (item.offset, len(item.raw))
-                    segment.last_sequence = max(segment.last_sequence, batch.sequence)
-        except (OSError, WireError):
+            content = path.read_bytes()
+        except OSError:
             self.damaged += 1
             return None
-        if not segment.header or not segment.places:
+        segment = Segment(path, 0, b"", len(content))
+        # A kill before the file's header was written leaves less than that.
+        whole = FILE_HEADER.startswith(content) or self._index(segment, memoryview(content))
+        if segment.header and segment.places:
+            return segment
+        if whole:
             path.unlink(missing_ok=True)
-            return None
-        return segment
+        return None
+
+    def _index(self, segment: Segment, data: memoryview) -> bool:
+        """Note where a segment's frames lie; return whether all was well. A torn tail is normal after a kill."""
+        damaged = self.damaged
+        try:
+            offset = check_file_header(data)
+        except WireError:
+            self.damaged += 1
+            return False
+        for item in scan_frames(data, offset):
+            if not isinstance(item, Frame):
+                self.damaged += item.reason != "torn"
+                continue
+            try:
+                batch = decode_payload(item.payload)
+            except WireError:
+                self.damaged += 1
+                continue
+            if batch.kind == "header":
+                segment.run, segment.header = batch.run, bytes(item.raw)
+            else:
+                segment.places[batch.sequence] = (item.offset, len(item.raw))
+                segment.last_sequence = max(segment.last_sequence, batch.sequence)
+        return self.damaged == damaged
