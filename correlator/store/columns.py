@@ -18,6 +18,12 @@ _JSON: Final = frozenset(("payload_sizes_out", "payload_sizes_in", "gaps_out", "
 OWN_FIELDS: Final = tuple(name for name in FlowRecord._fields if name not in _IN_CHANNEL)
 COLUMNS: Final = ("sensor", "channel_id", *OWN_FIELDS)
 
+# Binding a column costs as much as storing it, so records that end here, with nothing known of shape and
+# content, are written with fewer.
+_SHAPE_AT: Final = FlowRecord._fields.index("data_packets_out")
+_NO_SHAPE: Final = (None,) * (len(FlowRecord._fields) - _SHAPE_AT)
+SHORT_COLUMNS: Final = COLUMNS[: COLUMNS.index("data_packets_out")]
+
 _VOLUME_AT: Final = FlowRecord._fields.index("oriented_by")
 _JSON_AT: Final = tuple(index - _VOLUME_AT for index, name in enumerate(FlowRecord._fields) if name in _JSON)
 
@@ -35,6 +41,25 @@ def channel_id(key: ChannelKey) -> int:
     protocol, client, server, port = key
     text = f"{protocol}|{address_text(client)}|{address_text(server)}|{port}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") & UINT63_MAX
+
+
+def has_shape(record: FlowRecord) -> bool:
+    """Tell whether a record needs more than SHORT_COLUMNS."""
+    return record[_SHAPE_AT:] != _NO_SHAPE
+
+
+def short_row_of(sensor: str, channel: int, record: FlowRecord) -> tuple[Any, ...]:
+    """Return the row of a record without shape in the order of SHORT_COLUMNS."""
+    return (
+        sensor,
+        channel,
+        record.flow_id,
+        record.part,
+        record.end_reason,
+        record.vlan,
+        record.client_port,
+        *record[_VOLUME_AT:_SHAPE_AT],
+    )
 
 
 def row_of(sensor: str, channel: int, record: FlowRecord) -> tuple[Any, ...]:

@@ -24,7 +24,10 @@ WHERE channel_id = ?1 AND start_ns <= ?3 AND start_ns >= coalesce(
     (SELECT max(start_ns) FROM channel_sessions WHERE channel_id = ?1 AND start_ns <= ?2), ?2)
 """
 _DELETE: Final = "DELETE FROM channel_sessions WHERE channel_id = ? AND start_ns = ?"
-_REPLACE: Final = "INSERT OR REPLACE INTO channel_sessions (channel_id, start_ns, end_ns) VALUES (?, ?, ?)"
+_PUT: Final = """
+INSERT INTO channel_sessions (channel_id, start_ns, end_ns) VALUES (?, ?, ?)
+ON CONFLICT (channel_id, start_ns) DO UPDATE SET end_ns = excluded.end_ns
+"""
 
 
 def merge_sessions(conn: sqlite3.Connection, added: Mapping[int, Sequence[Interval]], gap_ns: int) -> None:
@@ -33,20 +36,30 @@ def merge_sessions(conn: sqlite3.Connection, added: Mapping[int, Sequence[Interv
     gone: list[tuple[int, int]] = []
     changed: list[tuple[int, int, int]] = []
     for channel, intervals in added.items():
-        new = bridge(intervals, gap_ns)
         latest = last.get(channel)
-        if latest is None:
-            changed.extend((channel, *session) for session in new)
+        if len(intervals) == 1 and (latest is None or intervals[0][0] >= latest[0]):
+            session = _one_more(latest, intervals[0], gap_ns)
+            if session != latest:
+                changed.append((channel, *session))
             continue
-        old = [latest]
-        if new[0][0] < latest[0]:
+        new = bridge(intervals, gap_ns)
+        if latest is None or new[0][0] >= latest[0]:
+            old = [] if latest is None else [latest]
+        else:
             old = conn.execute(_TOUCHED, (channel, new[0][0], new[-1][1] + gap_ns)).fetchall()
         merged = bridge([*old, *new], gap_ns)
         kept = {start for start, _ in merged}
         gone.extend((channel, start) for start, _ in old if start not in kept)
         changed.extend((channel, *session) for session in merged if session not in old)
     conn.executemany(_DELETE, gone)
-    conn.executemany(_REPLACE, changed)
+    conn.executemany(_PUT, sorted(changed))
+
+
+def _one_more(latest: Interval | None, interval: Interval, gap_ns: int) -> Interval:
+    """Return the session that an interval not before the latest one begins or goes on."""
+    if latest is None or interval[0] - latest[1] > gap_ns:
+        return interval
+    return (latest[0], interval[1]) if interval[1] > latest[1] else latest
 
 
 def _last_sessions(conn: sqlite3.Connection, channels: Iterable[int]) -> dict[int, Interval]:
