@@ -13,7 +13,7 @@ from urllib.parse import quote
 from sqlite_utils.db import Database
 
 from common.errors import UserError
-from correlator.store.schema import migrations
+from correlator.store.schema import known_steps, migrations
 
 BUSY_TIMEOUT_S: Final = 5.0
 NS_PER_S: Final = 1_000_000_000
@@ -107,19 +107,14 @@ def _refuse_unknown_steps(conn: sqlite3.Connection, path: Path) -> bool:
     if "_sqlite_migrations" not in tables:
         raise UserError(f"{path} is a database of another program: name another file with --db")
     database = Database(conn)
-    known = {step.name for step in [*migrations.applied(database), *migrations.pending(database)]}
-    ours = {step.name for step in migrations.pending(_nothing())}
-    newer = sorted(known - ours)
-    if newer:
-        raise UserError(f"{path} was made by a newer version (it has {newer[0]}): upgrade this program")
     applied = {step.name for step in migrations.applied(database)}
+    ours = known_steps()
+    if applied - ours:
+        newest = min(applied - ours)
+        raise UserError(f"{path} was made by a newer version (it has {newest}): upgrade this program")
     if not applied:
         raise UserError(f"{path} is a database of another program: name another file with --db")
     return applied != ours
-
-
-def _nothing() -> Database:
-    return Database(memory=True)
 
 
 def _built(conn: sqlite3.Connection) -> Built:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 from common.records import FlowRecord
@@ -65,10 +64,9 @@ def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[
                 ORDER BY {FLOW_SORTS[order.field]} {direction}, c.client, t.client_port, c.server, c.server_port,
                          t.sensor, t.flow_id
                 LIMIT :limit"""
-    with closing(store.conn.cursor()) as keys:
-        keys.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
-        for sensor, flow_id in keys:
-            yield sensor, list(_parts_of(store.conn, sensor, flow_id, chosen))
+    keys = store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
+    for sensor, flow_id in keys:
+        yield sensor, list(_parts_of(store.conn, sensor, flow_id, chosen))
 
 
 def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, FlowRecord]]:

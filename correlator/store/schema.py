@@ -6,12 +6,20 @@ can be put together and another engine can hold the same rows.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any, Final
 
 from sqlite_utils.db import Database
 from sqlite_utils.migrations import Migrations
 
 migrations: Final[Any] = Migrations("tunnelwatch")
+
+
+def known_steps() -> frozenset[str]:
+    """Return the names of the steps that this program knows."""
+    with closing(Database(memory=True)) as empty:
+        return frozenset(step.name for step in migrations.pending(empty))
+
 
 _TABLES: Final = """
 -- What the other tables were computed with: period_s and channel_gap_s.
