@@ -95,7 +95,10 @@ class SensorService:
                     code = 1
                     break
             self._finish()
-            return self._ship_rest() or code
+            if self._ship_rest():
+                return code
+            click.echo(f"error: {self._left_in_spool()}", err=True)
+            return 1
 
     def capture(self, interface: str, expression: str, user: str | None) -> int:
         """Count an interface's packets until a signal ends it; return the exit code."""
@@ -110,11 +113,22 @@ class SensorService:
                     if not self._live.turn(self._table, _TURN_MS):
                         self._table.advance(time.time_ns() - _LIVE_LAG_NS)
                     self._collect()
+                self._take_what_the_kernel_holds()
                 self._drops = self._live.drops()
                 self._finish()
-                return self._ship_rest()
+                if not self._ship_rest():
+                    # No failure: a sensor that stops leaves to the next run what it could not send.
+                    self._say(self._left_in_spool())
+                return 0
         finally:
             self._live.close()
+
+    def _take_what_the_kernel_holds(self) -> None:
+        """Count what arrived before the stop: the kernel hands a block over after a time-out of its own."""
+        assert self._live is not None
+        until_ns = time.monotonic_ns() + _NS
+        while self._live.turn(self._table, 3 * _TURN_MS) and time.monotonic_ns() < until_ns:
+            self._collect()
 
     def _collect(self) -> bool:
         """Take what the table has ready; return whether to go on."""
@@ -162,27 +176,28 @@ class SensorService:
         self._statistics(time.time_ns())
         self._stopping = stopping
 
-    def _ship_rest(self) -> int:
-        """Wait for the correlator's last acknowledgements, but not for ever; return the exit code."""
+    def _ship_rest(self) -> bool:
+        """Wait for the correlator's last acknowledgements, but not for ever; return whether all came."""
         shipper = self._outputs.shipper
         if shipper is None:
-            return 0
+            return True
         give_up_ns = int(self._config.ship.give_up_s * _NS)
         progress_ns = time.time_ns()
-        while shipper.waiting and not self._stopping:
+        while shipper.waiting:
             now_ns = time.time_ns()
             if shipper.turn(now_ns, _TURN_MS):
                 progress_ns = now_ns
             elif now_ns - progress_ns > give_up_ns:
-                break
-        if not shipper.waiting:
-            return 0
-        click.echo(
-            f"error: {shipper.waiting} frames are not acknowledged by {self._config.ship.endpoint}; "
-            f"they stay in {shipper.spool.directory} and the next run with this spool sends them",
-            err=True,
+                return False
+        return True
+
+    def _left_in_spool(self) -> str:
+        shipper = self._outputs.shipper
+        assert shipper is not None  # only asked when something was to be shipped
+        return (
+            f"{shipper.waiting} frames are not acknowledged by {self._config.ship.endpoint}; "
+            f"they stay in {shipper.spool.directory} and the next run with this spool sends them"
         )
-        return 1
 
     def _say(self, line: str) -> None:
         if self._level >= NORMAL:

@@ -11,6 +11,9 @@ from sensor.capture._bpf cimport (
 )
 
 cdef enum:
+    LINKTYPE_RAW = 101          # in files; libpcap's compiler knows raw IP by its own number
+    LINKTYPE_RAW_OPENBSD = 14
+    DLT_RAW = 12
     SNAP_LENGTH = 262144
     NETMASK_UNKNOWN = 0xFFFFFFFF
 
@@ -19,7 +22,8 @@ cdef class FilterProgram:
     """One expression for one link type. ValueError holds libpcap's own words on a bad expression."""
 
     def __cinit__(self, str expression not None, int link_type):
-        cdef pcap_t* handle = pcap_open_dead(link_type, SNAP_LENGTH)
+        cdef bint raw = link_type in (LINKTYPE_RAW, LINKTYPE_RAW_OPENBSD)
+        cdef pcap_t* handle = pcap_open_dead(DLT_RAW if raw else link_type, SNAP_LENGTH)
         if handle == NULL:
             raise MemoryError()
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from common.errors import UserError
 from sensor.capture._walk import CaptureDamaged, CaptureWalker, NotACapture
@@ -17,6 +18,7 @@ from sensor.flow._table import FlowTable
 # Faster than mapping the file: the block stays in the cache and costs no page faults.
 _BLOCK_BYTES = 1 << 20
 _MAX_BLOCK_BYTES = 64 << 20
+_PIPE_WAIT_S = 0.1
 
 
 class CaptureFileError(UserError):
@@ -49,19 +51,24 @@ def read_capture(name: str, table: FlowTable, expression: str, collect: Callable
     _judge(shown, walker, left_over)
 
 
-def _open(name: str) -> BinaryIO:
+@contextmanager
+def _open(name: str) -> Iterator[io.BufferedIOBase | io.RawIOBase]:
     if name == "-":
-        return cast(BinaryIO, io.FileIO(sys.stdin.fileno(), closefd=False))
-    stream = Path(name).open("rb", buffering=0)  # noqa: SIM115 - the caller closes it
-    if stream.seekable():
-        magic = stream.read(2)
-        stream.seek(0)
-        if magic == b"\x1f\x8b":
-            return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
-    return cast(BinaryIO, stream)
+        yield io.FileIO(sys.stdin.fileno(), closefd=False)
+        return
+    with Path(name).open("rb", buffering=0) as stream:
+        packed = False
+        if stream.seekable():
+            packed = stream.read(2) == b"\x1f\x8b"
+            stream.seek(0)
+        if not packed:
+            yield stream
+            return
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            yield unpacked
 
 
-def _walk(stream: BinaryIO, walker: CaptureWalker, collect: Callable[[], bool]) -> int:
+def _walk(stream: io.BufferedIOBase | io.RawIOBase, walker: CaptureWalker, collect: Callable[[], bool]) -> int:
     """Feed the stream to the walker; return the number of bytes that made no whole packet."""
     block = bytearray(_BLOCK_BYTES)
     have = 0
@@ -70,7 +77,10 @@ def _walk(stream: BinaryIO, walker: CaptureWalker, collect: Callable[[], bool]) 
             if len(block) >= _MAX_BLOCK_BYTES:
                 return have
             block.extend(bytes(len(block)))
-        got = stream.readinto(memoryview(block)[have:])  # type: ignore[attr-defined]
+        while not _has_data(stream):
+            if not collect():
+                return 0
+        got = stream.readinto(memoryview(block)[have:])
         have += got or 0
         used = 0
         with memoryview(block) as view:
@@ -85,6 +95,13 @@ def _walk(stream: BinaryIO, walker: CaptureWalker, collect: Callable[[], bool]) 
         have -= used
         if not got:
             return have
+
+
+def _has_data(stream: io.BufferedIOBase | io.RawIOBase) -> bool:
+    """Wait a little for a pipe, so that a silent one holds up neither statistics nor a stop."""
+    if stream.seekable():
+        return True
+    return bool(select.select([stream], [], [], _PIPE_WAIT_S)[0])
 
 
 def _judge(shown: str, walker: CaptureWalker, left_over: int) -> None:

@@ -153,4 +153,4 @@ def all_records(table: FlowTable) -> list[FlowRecord]:
 def accounted(table: FlowTable) -> bool:
     """Whether every packet read was accepted, filtered or rejected for a reason."""
     rejected: dict[str, Any] = table.rejected_by_reason()
-    return table.packets == table.accepted + table.filtered + sum(rejected.values())
+    return bool(table.packets == table.accepted + table.filtered + sum(rejected.values()))

@@ -1,0 +1,28 @@
+"""Giving up root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common.errors import UserError
+from sensor.capture.privileges import drop_privileges
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
+def test_root_is_given_up_for_good_with_its_groups() -> None:
+    script = (
+        "import os\nfrom sensor.capture.privileges import drop_privileges\ndrop_privileges('nobody')\n"
+        "print(os.getresuid(), os.getgroups())\n"
+        "try:\n    os.setuid(0)\nexcept PermissionError:\n    print('for good')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout == "(65534, 65534, 65534) []\nfor good\n"
+
+
+def test_an_unknown_user_is_one_line() -> None:
+    with pytest.raises(UserError, match="no user 'no-such-user'"):
+        drop_privileges("no-such-user")

@@ -1,0 +1,95 @@
+"""Two network namespaces joined by a veth pair, made and removed by the test that needs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+# Sends the frames of a pcap file on an interface as they are, a pause after every 64.
+_SEND = """
+import socket, struct, sys, time
+data = open(sys.argv[2], "rb").read()
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind((sys.argv[1], 0))
+at, sent = 24, 0
+while at < len(data):
+    size = struct.unpack_from("<I", data, at + 8)[0]
+    out.send(data[at + 16 : at + 16 + size])
+    at, sent = at + 16 + size, sent + 1
+    if sent % 64 == 0:
+        time.sleep(0.002)
+"""
+
+
+class Wire(NamedTuple):
+    """A veth pair: frames sent on ``talker`` arrive on ``tap``."""
+
+    talker_namespace: str
+    talker: str
+    tap_namespace: str
+    tap: str
+
+    def on_tap(self, *command: str) -> list[str]:
+        """The command line that runs a command where the tap is."""
+        return ["ip", "netns", "exec", self.tap_namespace, *command]
+
+    def send(self, capture: Path) -> None:
+        """Send a pcap file's frames, and wait until the tap's interface has seen them all."""
+        before = self._received()
+        frames = _frames(capture)
+        command = ["ip", "netns", "exec", self.talker_namespace, sys.executable, "-c", _SEND, self.talker, str(capture)]
+        subprocess.run(command, check=True, timeout=30)
+        deadline = time.monotonic() + 10
+        while self._received() < before + frames:
+            assert time.monotonic() < deadline, "the frames did not arrive"
+            time.sleep(0.01)
+
+    def _received(self) -> int:
+        path = f"/sys/class/net/{self.tap}/statistics/rx_packets"
+        shown = subprocess.run(self.on_tap("cat", path), check=True, capture_output=True, text=True, timeout=10)
+        return int(shown.stdout)
+
+
+def _frames(capture: Path) -> int:
+    data, at, frames = capture.read_bytes(), 24, 0
+    while at < len(data):
+        at += 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+        frames += 1
+    return frames
+
+
+@contextmanager
+def wire() -> Iterator[Wire]:
+    """Make a Wire, or skip the test with the reason why it cannot be made."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to make network namespaces")
+    if shutil.which("ip") is None:
+        pytest.skip("needs the ip command (iproute2) to make network namespaces")
+    tag = f"tw{os.getpid() % 100_000}"
+    pair = Wire(f"{tag}a", f"{tag}x", f"{tag}b", f"{tag}y")
+    steps = [
+        f"ip netns add {pair.talker_namespace}",
+        f"ip netns add {pair.tap_namespace}",
+        f"ip -n {pair.talker_namespace} link add {pair.talker} type veth peer name {pair.tap}",
+        f"ip -n {pair.talker_namespace} link set {pair.tap} netns {pair.tap_namespace}",
+        f"ip -n {pair.talker_namespace} link set {pair.talker} mtu 9000 up",
+        f"ip -n {pair.tap_namespace} link set {pair.tap} mtu 9000 up",
+    ]
+    try:
+        for step in steps:
+            done = subprocess.run(step.split(), capture_output=True, text=True, check=False, timeout=10)
+            if done.returncode:
+                pytest.skip(f"cannot make network namespaces here: {step}: {done.stderr.strip()}")
+        yield pair
+    finally:
+        for namespace in (pair.talker_namespace, pair.tap_namespace):
+            subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False, timeout=10)
