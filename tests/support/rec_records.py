@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -52,7 +52,9 @@ def header(sensor: str = "tap-1", run: int = RUN) -> bytes:
     return encode_frame(header_batch(sensor, run, run))
 
 
-def frame(sequence: int, rows: Sequence[Any] = (), *, kind: str = "flow", sensor: str = "tap-1", run: int = RUN) -> bytes:
+def frame(
+    sequence: int, rows: Sequence[Any] = (), *, kind: str = "flow", sensor: str = "tap-1", run: int = RUN
+) -> bytes:
     """A frame of a run."""
     return encode_frame(Batch(kind, sensor, run, sequence, T0, T0 + S, rows or [flow(flow_id=sequence)]))
 
@@ -70,7 +72,7 @@ addresses = st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=
 
 def texts(limit: int, min_size: int = 0) -> st.SearchStrategy[str]:
     """Texts that a record may hold."""
-    letters = st.sampled_from('az09 .-_:/"\',=\\é漢😀') | st.characters(codec="utf-8").filter(str.isprintable)
+    letters = st.sampled_from("az09 .-_:/\"',=\\é漢😀") | st.characters(codec="utf-8").filter(str.isprintable)
     return st.text(letters, min_size=min_size, max_size=min(limit, 20)) | st.just("x" * limit)
 
 
@@ -113,7 +115,8 @@ BAD: Mapping[Kind, Sequence[Any]] = {
     records.OPTIONAL_NAME: _NOT_TEXTS,
     records.HISTOGRAM: [(1,) * 7, (1,) * 9, [1] * 8, (1,) * 7 + (True,), (1,) * 7 + (-1,), 8, "12345678", b"12345678"],
     records.SHARE: [1, True, -0.5, math.nan, math.inf, -math.inf, "0.5", b"", (), {}],
-    records.SPLT: [((1, 2),) * 33, [(1, 2)], ([1, 2],), ((1, 2, 3),), ((1,),), ((1, None),), ((1, True),), (1, 2), "", {}],
+    records.SPLT: [((1, 2),) * 33, [(1, 2)], ([1, 2],), ((1, 2, 3),), ((1,),), ((1, None),), ((1, True),), (1, 2), "",
+        {}],
     records.FACTS: [
         {str(n): n for n in range(33)}, {"x" * 65: 1}, {"a": "x" * 1025}, {"a\n": 1}, {"a": "b\n"}, {"a": None},
         {"a": True}, {"a": 1.5}, {"a": (1,)}, {"a": {}}, {1: 1}, {b"a": 1}, {(1,): 1}, (), [], "{}", 1,
@@ -128,7 +131,8 @@ BAD: Mapping[Kind, Sequence[Any]] = {
 
 def rows_of(record_type: type[R]) -> st.SearchStrategy[R]:
     """Records whose every field is good by itself."""
-    return st.tuples(*(GOOD[field.kind] for field in fields_of(record_type))).map(record_type._make)
+    make: Callable[[Any], R] = record_type._make  # type: ignore[assignment]  # the method of the bound's types
+    return st.tuples(*(GOOD[field.kind] for field in fields_of(record_type))).map(make)
 
 
 @st.composite

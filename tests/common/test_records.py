@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rec_records import BAD, GOOD, alarm, any_record, flow, flows, rows_of, stats, wire_values
+
+from common import records
+from common.errors import WireError
+from common.records import RECORD_TYPES, FlowRecord, Kind, RecordReader, SensorStats, check_flow, fields_of
+
+KINDS = sorted(GOOD, key=lambda kind: kind.name)
+TYPES = list(RECORD_TYPES.values())
+
+
+def reader_for(record_type, names=None):
+    return RecordReader(record_type, record_type._fields if names is None else names)
+
+
+def test_every_kind_of_field_has_good_and_bad_values_here():
+    kinds = {value for value in vars(records).values() if isinstance(value, Kind)}
+    assert kinds == set(GOOD) == set(BAD)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@given(data=st.data())
+def test_a_check_takes_good_values(kind, data):
+    assert kind.check(data.draw(GOOD[kind]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [pytest.param(kind, value, id=f"{kind.name}-{value!r:.30}") for kind in KINDS for value in BAD[kind]],
+)
+def test_a_check_refuses_bad_values(kind, value):
+    assert not kind.check(value)
+
+
+@given(kind=st.sampled_from(KINDS), value=wire_values)
+def test_a_check_says_yes_or_no_to_anything_msgpack_can_carry(kind, value):
+    assert kind.check(value) in (True, False)
+
+
+@pytest.mark.parametrize("record_type", TYPES)
+def test_fields_are_documented_in_one_line_each(record_type):
+    fields = fields_of(record_type)
+    assert [field.name for field in fields] == list(record_type._fields)
+    assert all(field.doc and "\n" not in field.doc for field in fields)
+
+
+@pytest.mark.parametrize("record_type", TYPES)
+def test_defaults_are_values_that_the_field_may_hold(record_type):
+    assert all(field.kind.check(field.default) for field in fields_of(record_type) if field.default is not ...)
+
+
+@given(record=any_record)
+def test_a_reader_returns_the_record_that_was_written(record):
+    assert reader_for(type(record)).read(tuple(record)) == record
+
+
+@given(record=any_record, seed=st.randoms(use_true_random=False))
+def test_a_reader_finds_fields_by_name_whatever_their_order_and_company(record, seed):
+    columns = [*zip(record._fields, record, strict=True), ("newer_field", {"a": 1}), ("another", None)]
+    seed.shuffle(columns)
+    names, row = zip(*columns, strict=True)
+    assert reader_for(type(record), names).read(row) == record
+
+
+@given(record=any_record, data=st.data())
+def test_a_field_that_the_writer_did_not_know_gets_its_default(record, data):
+    optional = sorted(record._field_defaults)
+    absent = data.draw(st.sets(st.sampled_from(optional))) if optional else set()
+    names = [name for name in record._fields if name not in absent]
+    read = reader_for(type(record), names).read(tuple(getattr(record, name) for name in names))
+    assert read == record._replace(**{name: record._field_defaults[name] for name in absent})
+
+
+def test_a_required_field_that_no_column_holds_is_named():
+    names = [name for name in FlowRecord._fields if name not in ("client_ip", "end_ns")]
+    with pytest.raises(WireError, match="the header names no client_ip, end_ns"):
+        reader_for(FlowRecord, names)
+
+
+@pytest.mark.parametrize("row", [(), (1,), tuple(flow())[:-1], (*flow(), 1), list(flow()), None, 1, "row", {}])
+def test_a_row_of_another_shape_is_refused(row):
+    with pytest.raises(WireError) as caught:
+        reader_for(FlowRecord).read(row)
+    assert caught.value.reason == "record_shape"
+
+
+@pytest.mark.parametrize("record", [flow(), stats(), alarm()], ids=lambda record: type(record).__name__)
+@given(data=st.data())
+def test_one_bad_value_is_refused_by_the_name_of_its_field(record, data):
+    field = data.draw(st.sampled_from(fields_of(type(record))))
+    value = data.draw(st.sampled_from(BAD[field.kind]))
+    row = tuple(record._replace(**{field.name: value}))
+    with pytest.raises(WireError, match=f"^{field.name} is ") as caught:
+        reader_for(type(record)).read(row)
+    assert caught.value.reason == "record_value"
+    assert str(caught.value).isprintable()
+
+
+@given(record_type=st.sampled_from(TYPES), data=st.data())
+def test_any_row_is_a_good_record_or_a_wire_error(record_type, data):
+    row = list(data.draw(rows_of(record_type)))
+    for index in data.draw(st.sets(st.integers(0, len(row) - 1), max_size=3)):
+        row[index] = data.draw(wire_values)
+    try:
+        record = reader_for(record_type).read(tuple(row))
+    except WireError:
+        return
+    assert all(field.kind.check(value) for field, value in zip(fields_of(record_type), record, strict=True))
+
+
+def test_the_default_of_a_mapping_is_shared_and_stays_empty():
+    names = [name for name in SensorStats._fields if name != "rejected"]
+    record = reader_for(SensorStats, names).read(tuple(getattr(stats(), name) for name in names))
+    assert record.rejected == {}
+
+
+@given(record=flows())
+def test_fields_that_agree_pass(record):
+    check_flow(record)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"end_ns": 1}, "record_time"),
+        ({"flow_start_ns": flow().start_ns + 1}, "record_time"),
+        ({"client_ip": bytes(16)}, "record_value"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(fields, reason):
+    with pytest.raises(WireError) as caught:
+        check_flow(flow(**fields))
+    assert caught.value.reason == reason
