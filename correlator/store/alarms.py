@@ -41,8 +41,8 @@ def acknowledge(conn: sqlite3.Connection, prefix: str, now_ns: int) -> str | Non
 
 def alarms_with_id(conn: sqlite3.Connection, prefix: str) -> list[AlarmRow]:
     """Return the alarms whose id begins so."""
-    query = f"SELECT {_COLUMNS} FROM alarms WHERE substr(alarm_id, 1, length(?1)) = ?1 LIMIT 100"  # noqa: S608
-    return [AlarmRow(*row) for row in conn.execute(query, (prefix,))]
+    query = f"SELECT {_COLUMNS} FROM alarms WHERE substr(alarm_id, 1, length(:prefix)) = :prefix LIMIT 100"  # noqa: S608
+    return [AlarmRow(*row) for row in conn.execute(query, {"prefix": prefix})]
 
 
 def select_alarms(conn: sqlite3.Connection, chosen: Selection) -> Iterator[AlarmRow]:

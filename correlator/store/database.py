@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -53,14 +53,10 @@ def reading(path: Path) -> Iterator[Store]:
     """Open a store read-only, while others may write it; UserError in one line."""
     if not path.exists():
         raise UserError(f"no database at {path}: import or serve into it first, or name another with --db")
-    with _explained(path):
-        conn = _connect(path, "ro")
-        try:
-            if _refuse_unknown_steps(conn, path):
-                raise UserError(f"{path} was made by an older version: run any import or serve on it once")
-            yield Store(conn, _built(conn), path)
-        finally:
-            conn.close()
+    with _explained(path), _connected(path, "ro") as conn:
+        if _refuse_unknown_steps(conn, path):
+            raise UserError(f"{path} was made by an older version: run any import or serve on it once")
+        yield Store(conn, _built(conn), path)
 
 
 @contextmanager
@@ -69,21 +65,18 @@ def writing(path: Path, wanted: Built) -> Iterator[Store]:
 
     ``wanted`` counts for a new file; an old one keeps what it was built with.
     """
-    with _explained(path):
-        conn = _connect(path, "rwc")
-        try:
-            _prepare(conn, path, wanted)
-            yield Store(conn, _built(conn), path)
-        finally:
-            conn.close()
+    with _explained(path), _connected(path, "rwc") as conn:
+        _prepare(conn, path, wanted)
+        yield Store(conn, _built(conn), path)
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+@contextmanager
+def _connected(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode={mode}"
-    conn = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-    conn.execute("PRAGMA foreign_keys = ON")
-    conn.execute("PRAGMA cache_size = -65536")
-    return conn
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)) as conn:
+        conn.execute("PRAGMA foreign_keys = ON")
+        conn.execute("PRAGMA cache_size = -65536")
+        yield conn
 
 
 def _prepare(conn: sqlite3.Connection, path: Path, wanted: Built) -> None:

@@ -20,8 +20,8 @@ AND s.start_ns = (SELECT max(start_ns) FROM channel_sessions WHERE channel_id = 
 # starts before it, and all that start inside it.
 _TOUCHED: Final = """
 SELECT start_ns, end_ns FROM channel_sessions
-WHERE channel_id = ?1 AND start_ns <= ?3 AND start_ns >= coalesce(
-    (SELECT max(start_ns) FROM channel_sessions WHERE channel_id = ?1 AND start_ns <= ?2), ?2)
+WHERE channel_id = :channel AND start_ns <= :high AND start_ns >= coalesce(
+    (SELECT max(start_ns) FROM channel_sessions WHERE channel_id = :channel AND start_ns <= :low), :low)
 """
 _DELETE: Final = "DELETE FROM channel_sessions WHERE channel_id = ? AND start_ns = ?"
 _PUT: Final = """
@@ -46,7 +46,7 @@ def merge_sessions(conn: sqlite3.Connection, added: Mapping[int, Sequence[Interv
         if latest is None or new[0][0] >= latest[0]:
             old = [] if latest is None else [latest]
         else:
-            old = conn.execute(_TOUCHED, (channel, new[0][0], new[-1][1] + gap_ns)).fetchall()
+            old = conn.execute(_TOUCHED, {"channel": channel, "low": new[0][0], "high": new[-1][1] + gap_ns}).fetchall()
         merged = bridge([*old, *new], gap_ns)
         kept = {start for start, _ in merged}
         gone.extend((channel, start) for start, _ in old if start not in kept)

@@ -145,9 +145,9 @@ class Writer:
     def count(self, sensor: str, now_ns: int, counts: Counter[str]) -> None:
         """Add to a sensor's counters and note the contact; the sensor is made when it is new."""
         self._conn.execute(
-            """INSERT INTO sensors (sensor, first_contact_ns, last_contact_ns) VALUES (?1, ?2, ?2)
-               ON CONFLICT (sensor) DO UPDATE SET last_contact_ns = max(last_contact_ns, ?2)""",
-            (sensor, now_ns),
+            """INSERT INTO sensors (sensor, first_contact_ns, last_contact_ns) VALUES (:sensor, :now, :now)
+               ON CONFLICT (sensor) DO UPDATE SET last_contact_ns = max(last_contact_ns, :now)""",
+            {"sensor": sensor, "now": now_ns},
         )
         self._conn.execute(
             """UPDATE sensors SET records_stored = records_stored + :records_stored,
