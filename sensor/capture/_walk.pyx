@@ -86,6 +86,7 @@ cdef class CaptureWalker:
     cdef list filters                       # of pcapng's interfaces
     cdef bint swapped, nanoseconds
     cdef int link_type
+    cdef int64_t last_ns                    # of the packet before, in pcapng
     cdef Interface* interfaces
     cdef uint32_t interface_count
 
@@ -180,6 +181,7 @@ cdef class CaptureWalker:
                 else:
                     table.count_frame(link_type, time_ns, at + used, captured, length)
                 used += captured
+            table.settle()
         self.offset += used
         if too_long and used == 0:
             raise CaptureDamaged(f"a packet record claims {captured} bytes", self.offset)
@@ -206,11 +208,13 @@ cdef class CaptureWalker:
             if not self.take_block(kind, at + used + 8, total - 12):
                 return self.damaged(f"a malformed block of type {kind}", used)
             used += total
+        self.table.settle()
         self.offset += used
         return used
 
     cdef size_t damaged(self, str fact, size_t used) except? 0:
         """Report damage once everything before it has been handed back as consumed."""
+        self.table.settle()
         self.offset += used
         if used == 0:
             raise CaptureDamaged(fact, self.offset)
@@ -237,7 +241,7 @@ cdef class CaptureWalker:
             if self.interfaces[0].snap_length and captured > self.interfaces[0].snap_length:
                 captured = self.interfaces[0].snap_length
             # A simple packet block has no time: it happens when the packet before it did.
-            self.count(0, self.table.high_water_ns, body + 4, captured, length)
+            self.count(0, self.last_ns, body + 4, captured, length)
         elif kind == BLOCK_INTERFACE:
             return self.add_interface(body, size)
         elif kind == BLOCK_SECTION:
@@ -250,6 +254,7 @@ cdef class CaptureWalker:
         self, uint32_t interface, int64_t time_ns, const uint8_t* frame, uint32_t captured, uint32_t length
     ):
         cdef FilterProgram program = self.filters[interface]
+        self.last_ns = time_ns
         if length < captured:
             length = captured
         if program is not None and not program.matches(frame, captured, length):

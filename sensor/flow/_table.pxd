@@ -7,6 +7,7 @@ from sensor.decode._frame cimport REJECT_COUNT, Packet, Reject
 cdef enum:
     HOLES = 4       # sequence gaps remembered per direction; the oldest is given up for a fifth
     QUEUES = 5      # one list of flows per idle timeout
+    PENDING = 32    # packets whose memory is fetched ahead
 
 cdef enum:
     # The idle lists, in the order in which a sweep looks at them.
@@ -92,6 +93,13 @@ cdef struct Event:
     uint8_t kind
     uint8_t direction
 
+cdef struct Pending:
+    # An accepted packet on its way to its flow.
+    Packet packet
+    Key key
+    uint32_t hash
+    uint8_t direction
+
 cdef struct Network:
     uint64_t address[2]
     uint64_t mask[2]
@@ -125,6 +133,9 @@ cdef class FlowTable:
     cdef bint clock_set
     cdef int64_t high_water_ns
     cdef uint64_t tick_offset, tick, next_sweep
+    # packets decoded, their flows being fetched into the cache
+    cdef Pending pending[PENDING]
+    cdef uint32_t pending_count
     # what is to be handed out
     cdef Flow* out
     cdef uint32_t out_count
@@ -136,7 +147,8 @@ cdef class FlowTable:
     cdef relieve(self)
     cdef void count_frame(self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured,
                           uint32_t length) noexcept nogil
-    cdef Reject update(self, Packet* packet) noexcept nogil
+    cdef void settle(self) noexcept nogil
+    cdef Reject update(self, Pending* pending) noexcept nogil
     cdef Flow* at(self, uint32_t index) noexcept nogil
     cdef uint64_t clock(self, int64_t time_ns) noexcept nogil
     cdef uint32_t find(self, Key* key, uint32_t hash_) noexcept nogil

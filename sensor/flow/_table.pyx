@@ -22,12 +22,27 @@ from sensor.decode._frame cimport (
 from sensor.flow._key cimport hash_key, make_key, same_key
 from sensor.flow._record cimport event_tuple, record_tuple
 from sensor.flow._table cimport (
-    CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, LACK_OF_RESOURCES, NOWHERE, QUEUES, STILL_OPEN,
-    UDP, UNESTABLISHED, Event, Flow, Key, Network, Side,
+    CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, LACK_OF_RESOURCES, NOWHERE, PENDING, QUEUES, STILL_OPEN,
+    UDP, UNESTABLISHED, Event, Flow, Key, Network, Pending, Side,
 )
 from sensor.flow._tcp cimport tcp_queue, track_handshake, track_state, track_stream
 
 from sensor.decode._frame import REJECT_REASONS
+
+cdef extern from *:
+    """
+    #define tw_prefetch(address) __builtin_prefetch(address)
+    """
+    void tw_prefetch(const void* address) noexcept nogil
+
+
+cdef inline void prefetch_flow(Flow* flow) noexcept nogil:
+    """Ask for the cache lines that a packet of this flow touches."""
+    cdef const char* at = <const char*> flow
+    cdef size_t offset
+    for offset in range(0, sizeof(Flow), 64):
+        tw_prefetch(at + offset)
+
 
 cdef enum:
     # oriented_by, as in common.records.ORIENTATIONS
@@ -50,7 +65,7 @@ cdef enum:
     FIRST_BUCKETS = 1 << 14
     SWEEP_LIMIT = 256
     OUT_CAPACITY = 4096
-    OUT_HIGH = 2048         # a walker stops here; a packet and its sweep add at most SWEEP_LIMIT + 2
+    OUT_HIGH = 2048         # a walker stops here; packets in line and a sweep add less than as much again
     EVENT_CAPACITY = 1024
     EVENT_HIGH = 512
     MAX_NETWORKS = 1024
@@ -175,6 +190,7 @@ cdef class FlowTable:
         cdef const uint8_t* at = &frame[0] if frame.shape[0] else NULL
         cdef uint32_t captured = <uint32_t> frame.shape[0]
         self.count_frame(link_type, time_ns, at, captured, captured if length is None else length)
+        self.settle()
         if self.wants_drain():
             self.relieve()
 
@@ -184,34 +200,55 @@ cdef class FlowTable:
     cdef void count_frame(
         self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured, uint32_t length
     ) noexcept nogil:
-        cdef Packet packet
+        """Decode a frame and put it in line for its flow; ``settle`` counts what is in line."""
+        cdef Pending* pending = &self.pending[self.pending_count]
         cdef Reject reason
         self.packets += 1
         if time_ns < 0 or time_ns >= MAX_TIME_NS:
             self.rejected[<int> BAD_TIME] += 1
             return
-        packet.time_ns = time_ns
-        reason = decode_frame(link_type, frame, captured, length, &packet)
-        if reason == ACCEPTED:
-            reason = self.update(&packet)
-        if reason == ACCEPTED:
-            self.accepted += 1
-            self.wire_bytes += packet.wire_bytes
-        else:
+        reason = decode_frame(link_type, frame, captured, length, &pending.packet)
+        if reason != ACCEPTED:
             self.rejected[<int> reason] += 1
+            return
+        pending.packet.time_ns = time_ns
+        pending.direction = make_key(&pending.packet, self.vlan_in_key, &pending.key)
+        pending.hash = hash_key(&pending.key, self.seed)
+        tw_prefetch(&self.buckets[pending.hash & self.bucket_mask])
+        self.pending_count += 1
+        if self.pending_count == PENDING:
+            self.settle()
 
-    cdef Reject update(self, Packet* packet) noexcept nogil:
+    cdef void settle(self) noexcept nogil:
+        """Count the packets in line, in their order, once the memory of their flows is on its way."""
+        cdef uint32_t i, index
+        cdef Reject reason
+        cdef Pending* pending
+        for i in range(self.pending_count):
+            index = self.buckets[self.pending[i].hash & self.bucket_mask]
+            if index != NIL:
+                prefetch_flow(self.at(index))
+        for i in range(self.pending_count):
+            pending = &self.pending[i]
+            reason = self.update(pending)
+            if reason == ACCEPTED:
+                self.accepted += 1
+                self.wire_bytes += pending.packet.wire_bytes
+            else:
+                self.rejected[<int> reason] += 1
+        self.pending_count = 0
+
+    cdef Reject update(self, Pending* pending) noexcept nogil:
         """Count an accepted packet in its flow, opening, cutting or ending flows on the way."""
-        cdef Key key
-        cdef uint8_t direction = make_key(packet, self.vlan_in_key, &key)
+        cdef Packet* packet = &pending.packet
+        cdef uint8_t direction = pending.direction
         cdef uint64_t tick = self.clock(packet.time_ns)
-        cdef uint32_t hash_ = hash_key(&key, self.seed)
         cdef uint32_t index
         cdef Flow* flow
         cdef bint idle
-        if <int64_t> (self.tick - self.next_sweep) >= 0:
+        if <int64_t> (self.tick - self.next_sweep) >= 0 and self.out_count < OUT_HIGH:
             self.sweep()
-        index = self.find(&key, hash_)
+        index = self.find(&pending.key, pending.hash)
         if index != NIL:
             flow = self.at(index)
             if self.is_over(flow, packet, direction, tick):
@@ -219,7 +256,7 @@ cdef class FlowTable:
                 self.end_flow(index, IDLE if idle else END_OF_FLOW)
                 index = NIL
         if index == NIL:
-            index = self.open_flow(&key, hash_, packet, direction, tick)
+            index = self.open_flow(&pending.key, pending.hash, packet, direction, tick)
             if index == NIL:
                 return NO_MEMORY
         self.add(index, packet, direction, tick)
@@ -599,6 +636,7 @@ cdef class FlowTable:
     def flush(self):
         """End every flow (reason ``forced``), a bounded number a call; return whether some are left."""
         cdef int queue
+        self.settle()
         for queue in range(QUEUES):
             while self.idle_head[queue] != NIL:
                 if self.wants_drain():
@@ -656,5 +694,6 @@ cdef class FrameFeed:
     def __call__(self, int64_t time_ns, bytes frame not None):
         cdef uint32_t captured = <uint32_t> len(frame)
         self.table.count_frame(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, captured)
+        self.table.settle()
         if self.table.wants_drain():
             self.table.relieve()
