@@ -17,7 +17,7 @@ from correlator.cli.options import (
     built_by,
     format_options,
     open_store,
-    selection_options,
+    who_and_when_options,
     with_place,
 )
 from correlator.cli.output import print_records
@@ -44,7 +44,7 @@ def _list_options(command: Any) -> Any:
     for decorate in reversed(
         (
             with_place,
-            selection_options,
+            who_and_when_options,
             click.option("--severity", type=severities, help="At least this severe"),
             click.option("--new", "only_new", is_flag=True, help="Leave out the acknowledged"),
             click.option(

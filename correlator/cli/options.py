@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -118,9 +118,31 @@ def with_place(command: F) -> F:
     return place_options(wrapper)  # type: ignore[return-value] # a wrapper that takes less
 
 
+_WHO_AND_WHEN: Final = (
+    click.option("--since", type=time_ns, metavar="TIME", help="From this time on (ISO 8601 or epoch)"),
+    click.option("--until", type=time_ns, metavar="TIME", help="Before this time; records count by start"),
+    click.option("--client", type=address, metavar="IP", help="One client"),
+    click.option("--server", type=endpoint, metavar="IP[:PORT]", help="One server or service"),
+)
+_WHAT: Final = (
+    click.option(
+        "--protocol", type=protocol, metavar="NAME", default="tcp", show_default=True, help="A name, a number or all"
+    ),
+    click.option("--wire", is_flag=True, help="Count IP bytes and not payload bytes"),
+)
+
+
 def selection_options(command: F) -> F:
     """Add the options that choose records, and hand the command the Selection they make."""
+    return _with_selection(command, (*_WHO_AND_WHEN, *_WHAT))
 
+
+def who_and_when_options(command: F) -> F:
+    """Add the options that choose clients, servers and a time only, and hand over their Selection."""
+    return _with_selection(command, _WHO_AND_WHEN)
+
+
+def _with_selection(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         server, server_port = kwargs.pop("server") or (None, None)
@@ -130,29 +152,13 @@ def selection_options(command: F) -> F:
             client=kwargs.pop("client"),
             server=server,
             server_port=server_port,
-            protocol=kwargs.pop("protocol"),
-            wire=kwargs.pop("wire"),
+            protocol=kwargs.pop("protocol", None),
+            wire=kwargs.pop("wire", False),
         )
         return command(*args, chosen=chosen, **kwargs)
 
     wrapped: Any = wrapper
-    for option in reversed(
-        (
-            click.option("--since", type=time_ns, metavar="TIME", help="From this time on (ISO 8601 or epoch)"),
-            click.option("--until", type=time_ns, metavar="TIME", help="Before this time; records count by start"),
-            click.option("--client", type=address, metavar="IP", help="One client"),
-            click.option("--server", type=endpoint, metavar="IP[:PORT]", help="One server or service"),
-            click.option(
-                "--protocol",
-                type=protocol,
-                metavar="NAME",
-                default="tcp",
-                show_default=True,
-                help="A name, a number or all",
-            ),
-            click.option("--wire", is_flag=True, help="Count IP bytes and not payload bytes"),
-        )
-    ):
+    for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[no-any-return] # options keep what they decorate
 

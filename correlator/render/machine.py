@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
+
+import msgspec
 
 
 def write_json(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
     """Write an indented JSON array, one record after the other."""
     separator = "[\n"
     for record in records:
-        text = json.dumps(record, indent=2, ensure_ascii=False)
+        text = _indented(record)
         out.write(separator + "  " + text.replace("\n", "\n  "))
         separator = ",\n"
     out.write("[]\n" if separator == "[\n" else "\n]\n")
@@ -20,12 +21,12 @@ def write_json(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
 
 def write_json_object(record: Mapping[str, Any], out: TextIO) -> None:
     """Write one indented JSON object."""
-    out.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    out.write(_indented(record) + "\n")
 
 
 def write_ndjson(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
     """Write one JSON object per line."""
-    out.writelines(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n" for record in records)
+    out.writelines(_encoded(record) + "\n" for record in records)
 
 
 def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, columns: Iterable[str] | None = None) -> None:
@@ -48,5 +49,13 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple | dict):
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return _encoded(value)
     return str(value)
+
+
+def _encoded(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _indented(record: Mapping[str, Any]) -> str:
+    return msgspec.json.format(_encoded(record), indent=2)

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
-_PLAIN_WIDTH: Final = 400
 
 
 class Column(NamedTuple):
@@ -72,41 +71,37 @@ FIGURES: Final = (
 
 
 def print_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]], empty: str) -> None:
-    """Print a table to standard output; colours and a bounded width on a terminal only."""
-    rows = list(records)
+    """Print a table to standard output; headings stand out on a terminal, elsewhere it is plain text."""
+    rows = [[_cell(column, record.get(column.key)) for column in columns] for record in records]
     if not rows:
         sys.stderr.write(empty + "\n")
-        return
-    terminal = sys.stdout.isatty()
-    table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", padding=(0, 2, 0, 0))
+    elif sys.stdout.isatty():
+        _print_rich(columns, rows)
+    else:
+        _print_plain(columns, rows)
+
+
+def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        # Numbers are never cut: a name gives way first, and a terminal that is too narrow still gets them whole.
-        table.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=len(column.title) if column.right else None,
-        )
+        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(_cell(column, row.get(column.key)) for column in columns))
-    console = Console(
-        file=sys.stdout,
-        force_terminal=terminal,
-        color_system="auto" if terminal else None,
-        width=None if terminal else _PLAIN_WIDTH,
-        highlight=False,
-        soft_wrap=not terminal,
-    )
-    if terminal:
-        needed = console.measure(table).maximum
-        console.width = max(console.width, needed)
-    if terminal:
-        console.print(table)
-        return
-    with console.capture() as captured:
-        console.print(table)
-    sys.stdout.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
+        table.add_row(*map(Text, row))
+    console = Console(file=sys.stdout, highlight=False)
+    # A terminal that is too narrow still gets whole numbers: it folds lines, and cuts nothing.
+    console.width = max(console.width, console.measure(table).maximum)
+    console.print(table)
+
+
+def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    titled = [[column.title for column in columns], *rows]
+    widths = [max(map(len, cells)) for cells in zip(*titled, strict=True)]
+    for row in titled:
+        cells = (
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for column, cell, width in zip(columns, row, widths, strict=True)
+        )
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
 def print_fields(record: Mapping[str, str]) -> None:
@@ -121,5 +116,5 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def _cell(column: Column, value: Any) -> Text:
-    return Text("-" if value is None else printable(column.write(value)))
+def _cell(column: Column, value: Any) -> str:
+    return "-" if value is None else printable(column.write(value))

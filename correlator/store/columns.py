@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -26,6 +26,17 @@ SHORT_COLUMNS: Final = COLUMNS[: COLUMNS.index("data_packets_out")]
 
 _VOLUME_AT: Final = FlowRecord._fields.index("oriented_by")
 _JSON_AT: Final = tuple(index - _VOLUME_AT for index, name in enumerate(FlowRecord._fields) if name in _JSON)
+
+# A record's fields in its own order, from flow_records AS t and channels AS c.
+_CHANNEL_EXPRESSIONS: Final = {
+    "protocol": "c.protocol",
+    "client_ip": "c.client",
+    "server_ip": "c.server",
+    "server_port": "c.server_port",
+}
+RECORD_EXPRESSIONS: Final = tuple(_CHANNEL_EXPRESSIONS.get(name, f"t.{name}") for name in FlowRecord._fields)
+_ADDRESS_AT: Final = (FlowRecord._fields.index("client_ip"), FlowRecord._fields.index("server_ip"))
+_JSON_IN_RECORD_AT: Final = tuple(index for index, name in enumerate(FlowRecord._fields) if name in _JSON)
 
 ChannelKey = tuple[int, bytes, bytes, int]
 
@@ -71,19 +82,15 @@ def row_of(sensor: str, channel: int, record: FlowRecord) -> tuple[Any, ...]:
     return (sensor, channel, record.flow_id, record.part, record.end_reason, record.vlan, record.client_port, *rest)
 
 
-def record_of(row: Mapping[str, Any]) -> FlowRecord:
-    """Return the record of a row that has OWN_FIELDS and the channel's columns."""
-    values = {name: row[name] for name in OWN_FIELDS}
-    for name in _JSON:
-        if values[name] is not None:
-            values[name] = _tuples(msgspec.json.decode(values[name]))
-    return FlowRecord(
-        protocol=row["protocol"],
-        client_ip=address_packed(row["client"]),
-        server_ip=address_packed(row["server"]),
-        server_port=row["server_port"],
-        **values,
-    )
+def record_of(row: Sequence[Any]) -> FlowRecord:
+    """Return the record of a row that has RECORD_EXPRESSIONS."""
+    values = list(row)
+    for index in _ADDRESS_AT:
+        values[index] = address_packed(values[index])
+    for index in _JSON_IN_RECORD_AT:
+        if values[index] is not None:
+            values[index] = _tuples(msgspec.json.decode(values[index]))
+    return FlowRecord._make(values)
 
 
 def _tuples(value: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from common.records import FlowRecord
 from correlator.rows import FlowFigures, HostRow, Selection
-from correlator.store.columns import OWN_FIELDS, record_of
+from correlator.store.columns import RECORD_EXPRESSIONS, record_of
 from correlator.store.database import Store
 from correlator.store.queries import figures_sql
 from correlator.store.where import Table, where
@@ -32,6 +33,7 @@ FLOW_SORTS: Final[Mapping[str, str]] = {
     "host": "max(t.host)",
     "sensor": "t.sensor",
 }
+_RECORD: Final = ", ".join(RECORD_EXPRESSIONS)
 _JOIN: Final = "FROM flow_records AS t JOIN channels AS c ON c.channel_id = t.channel_id"
 
 
@@ -60,13 +62,18 @@ def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[
     """Yield (sensor, the parts in the selection) of every flow; no more than one flow is in memory."""
     clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
     direction = "ASC" if order.ascending else "DESC"
-    query = f"""SELECT t.sensor, t.flow_id {_JOIN} {clause} GROUP BY t.sensor, t.flow_id
-                ORDER BY {FLOW_SORTS[order.field]} {direction}, c.client, t.client_port, c.server, c.server_port,
-                         t.sensor, t.flow_id
-                LIMIT :limit"""
-    keys = store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
-    for sensor, flow_id in keys:
-        yield sensor, list(_parts_of(store.conn, sensor, flow_id, chosen))
+    names = "c.client, t.client_port, c.server, c.server_port, t.sensor, t.flow_id"
+    # The limit is on flows, so they are chosen first; then their parts come one after the other.
+    query = f"""WITH flow AS (
+                    SELECT t.sensor AS flow_sensor, t.flow_id AS flow_number, {FLOW_SORTS[order.field]} AS place
+                    {_JOIN} {clause} GROUP BY t.sensor, t.flow_id ORDER BY place {direction}, {names} LIMIT :limit)
+                SELECT t.sensor, {_RECORD}
+                FROM flow JOIN flow_records AS t ON t.sensor = flow.flow_sensor AND t.flow_id = flow.flow_number
+                JOIN channels AS c ON c.channel_id = t.channel_id
+                {clause} ORDER BY flow.place {direction}, {names}, t.part"""  # noqa: S608 - constant names, bound values
+    rows = store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
+    for (sensor, _), parts in groupby(rows, key=itemgetter(0, 1)):
+        yield sensor, [record_of(row[1:]) for row in parts]
 
 
 def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, FlowRecord]]:
@@ -74,39 +81,16 @@ def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str
     clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
     direction = "ASC" if order.ascending else "DESC"
     expression = _of_one_record(FLOW_SORTS[order.field])
-    query = f"""{_SELECT} {_JOIN} {clause}
+    query = f"""SELECT t.sensor, {_RECORD} {_JOIN} {clause}
                 ORDER BY {expression} {direction}, t.sensor, t.flow_id, t.part LIMIT :limit"""
-    cursor = store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
-    names = [column[0] for column in cursor.description]
-    for row in cursor:
-        named = dict(zip(names, row, strict=True))
-        yield named["sensor"], record_of(named)
-
-
-_SELECT: Final = "SELECT t.sensor, c.protocol, c.client, c.server, c.server_port, " + ", ".join(
-    f"t.{name}" for name in OWN_FIELDS
-)
+    for row in store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit}):
+        yield row[0], record_of(row[1:])
 
 
 def _of_one_record(expression: str) -> str:
     for aggregate in ("min(", "max(", "sum("):
         expression = expression.replace(aggregate, "(")
     return expression
-
-
-def _parts_of(conn: sqlite3.Connection, sensor: str, flow_id: int, chosen: Selection) -> Iterator[FlowRecord]:
-    values: dict[str, Any] = {
-        "sensor": sensor,
-        "flow_id": flow_id,
-        "since": -1 if chosen.since_ns is None else chosen.since_ns,
-        "until": (1 << 63) - 1 if chosen.until_ns is None else chosen.until_ns,
-    }
-    query = f"""{_SELECT} {_JOIN} WHERE t.sensor = :sensor AND t.flow_id = :flow_id
-                AND t.start_ns >= :since AND t.start_ns < :until ORDER BY t.part"""
-    cursor = conn.execute(query, values)
-    names = [column[0] for column in cursor.description]
-    for row in cursor:
-        yield record_of(dict(zip(names, row, strict=True)))
 
 
 def open_flows(store: Store, chosen: Selection) -> int:
