@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import pytest
+from rec_records import RUN, frame, header
+from rec_router import Router, until
+
+from common.errors import UserError
+from common.flowlog import decode_frame
+from common.link import FRAME, HELLO, PING
+from sensor.batching import NumberedFrame
+from sensor.config import ShipConfig
+from sensor.ship.link import Shipper
+from sensor.ship.spool import Spool
+
+S = 1_000_000_000
+OLD = RUN - 1
+
+
+def sequences(router: Router) -> list[int]:
+    return [decode_frame(raw).sequence for raw in router.frames]
+
+
+class Setup:
+    """A shipper under a clock of its own, and the correlators it meets."""
+
+    def __init__(self, directory, endpoint: str) -> None:
+        self.directory = directory
+        self.endpoint = endpoint
+        self.now_ns = S
+        self.routers: list[Router] = []
+        self.shippers: list[Shipper] = []
+
+    def shipper(self, run: int = RUN, **config) -> Shipper:
+        settings = ShipConfig(endpoint=self.endpoint, plaintext=True, **config)
+        spool = Spool(self.directory, run, header(run=run), settings.spool_max_bytes, settings.segment_bytes)
+        self.shippers.append(Shipper(settings, spool))
+        return self.shippers[-1]
+
+    def router(self, marks: dict[int, int] | None = None) -> Router:
+        self.routers.append(Router(self.endpoint, marks))
+        return self.routers[-1]
+
+    def take(self, shipper: Shipper, first: int, last: int, run: int = RUN) -> None:
+        shipper.take([NumberedFrame(sequence, frame(sequence, run=run)) for sequence in range(first, last + 1)])
+
+    def both(self, shipper: Shipper, router: Router, **how):
+        def step() -> None:
+            # Faster than the clock on the wall: what needs resending is sent again within a second.
+            self.now_ns += S // 20
+            shipper.turn(self.now_ns, 1)
+            router.turn(**how)
+
+        return step
+
+
+@pytest.fixture
+def setup(tmp_path):
+    made = Setup(tmp_path / "spool", f"ipc://{tmp_path}/link")
+    yield made
+    for shipper in made.shippers:
+        shipper.close()
+    for router in made.routers:
+        router.close()
+
+
+def test_a_run_says_hello_and_its_frames_come_in_order_until_the_spool_is_empty(setup):
+    shipper, router = setup.shipper(window_frames=4), setup.router()
+    setup.take(shipper, 1, 20)
+    assert shipper.waiting == 20
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert router.kinds[:2] == [HELLO, FRAME]
+    assert router.headers[0] == decode_frame(header())
+    assert router.frames == [frame(sequence) for sequence in range(1, 21)]
+    setup.shippers.remove(shipper)
+    shipper.close()
+    assert list(setup.directory.glob("*.flowlog")) == []
+
+
+def test_what_an_earlier_run_left_goes_first_under_its_own_header(setup):
+    before = setup.shipper(OLD)
+    setup.take(before, 1, 3, OLD)
+    setup.shippers.remove(before)
+    before.close()
+    shipper, router = setup.shipper(), setup.router()
+    setup.take(shipper, 1, 2)
+    assert shipper.waiting == 5
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert [(batch.run, batch.sequence) for batch in map(decode_frame, router.frames)] == [
+        (OLD, 1), (OLD, 2), (OLD, 3), (RUN, 1), (RUN, 2),
+    ]  # fmt: skip
+    assert [batch.run for batch in router.headers] == [OLD, RUN]
+
+
+def test_a_correlator_that_restarts_is_greeted_and_gets_what_it_did_not_store(setup):
+    shipper, router = setup.shipper(window_frames=4), setup.router()
+    setup.take(shipper, 1, 3)
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    setup.take(shipper, 4, 12)
+    until(lambda: len(router.frames) > 3, setup.both(shipper, router, acknowledge=False))
+    setup.routers.remove(router)
+    router.close()
+    again = setup.router(marks=router.marks)
+    until(lambda: not shipper.waiting, setup.both(shipper, again))
+    assert again.headers[0].run == RUN
+    assert sequences(again) == list(range(4, 13))
+    assert again.gaps == []
+
+
+def test_a_correlator_that_lost_its_memory_says_so_and_one_that_has_more_too(setup):
+    shipper, router = setup.shipper(), setup.router(marks={RUN: 7})
+    setup.take(shipper, 1, 9)
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == [8, 9]
+
+
+def test_nobody_listening_never_blocks_and_nothing_is_lost(setup):
+    shipper = setup.shipper(window_frames=8)
+    started = time.monotonic()
+    for first in range(1, 400, 4):
+        setup.take(shipper, first, first + 3)
+        setup.now_ns += S
+        assert not shipper.turn(setup.now_ns)
+    assert time.monotonic() - started < 10
+    assert shipper.waiting == 400
+    router = setup.router()
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == list(range(1, 401))
+    assert router.gaps == []
+
+
+def test_correlators_that_come_and_go_leave_no_gap(setup):
+    """What a full socket refuses must not be overtaken: the mark would cover it."""
+    shipper = setup.shipper(window_frames=4)
+    setup.take(shipper, 1, 60)
+    marks: dict[int, int] = {}
+    seen: list[int] = []
+    for patience in range(1, 9):
+        for _ in range(30):  # nobody there: the queue fills up with repetitions
+            setup.now_ns += S
+            shipper.turn(setup.now_ns)
+        router = setup.router(marks)
+        until(partial(getattr, router, "kinds"), setup.both(shipper, router, limit=patience))
+        for _ in range(patience):
+            setup.both(shipper, router, limit=3)()
+        setup.routers.remove(router)
+        router.close()
+        assert router.gaps == []
+        seen += sequences(router)
+    router = setup.router(marks)
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert router.gaps == []
+    assert seen + sequences(router) == list(range(1, 61))
+
+
+def test_frames_dropped_at_the_bound_are_not_waited_for(setup):
+    shipper = setup.shipper(spool_max_bytes=1 << 20, segment_bytes=1 << 16)
+    shipper.spool._max_bytes = 4000
+    shipper.spool._segment_bytes = 1000
+    setup.take(shipper, 1, 40)
+    assert shipper.waiting == 40 - shipper.spool.frames_dropped
+    router = setup.router()
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == list(range(shipper.spool.frames_dropped + 1, 41))
+
+
+def test_frames_whose_file_is_gone_are_counted_and_not_waited_for(setup):
+    shipper, router = setup.shipper(segment_bytes=1 << 16), setup.router()
+    shipper.spool._segment_bytes = 1
+    setup.take(shipper, 1, 3)
+    (setup.directory / f"{RUN:020d}-000003.flowlog").unlink()
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == [1, 2]
+    assert shipper.spool.frames_dropped == 1
+
+
+def test_a_turn_says_whether_frames_were_taken(setup):
+    """A correlator that only greets must not be waited for for ever."""
+    shipper, router = setup.shipper(), setup.router()
+    setup.take(shipper, 1, 2)
+    said = []
+
+    def greet() -> None:
+        setup.now_ns += S // 5
+        said.append(shipper.turn(setup.now_ns, 1))
+        router.turn(acknowledge=False)
+
+    until(lambda: router.kinds.count(HELLO) > 1, greet)
+    assert not any(said)
+
+    def accept() -> None:
+        setup.now_ns += S // 5
+        router.turn()
+        said.append(shipper.turn(setup.now_ns, 1))
+
+    until(lambda: any(said), accept)
+    assert shipper.waiting == 0
+
+
+def test_answers_that_are_none_are_counted(setup):
+    shipper, router = setup.shipper(), setup.router()
+    setup.take(shipper, 1, 1)
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    for parts in ([b"ACK"], [b""], [b"ACK", bytes(16), b"", b""], [b"NO", bytes(16), b""]):
+        router.send_all(parts)
+    until(lambda: shipper.bad_answers == 4, setup.both(shipper, router))
+
+
+def test_a_sign_of_life_goes_out_when_there_is_nothing_to_send(setup):
+    shipper, router = setup.shipper(), setup.router()
+    until(lambda: PING in router.kinds, setup.both(shipper, router))
+    assert router.kinds == [PING] * len(router.kinds)
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "tcp://[::1]:*"])
+def test_loopback_addresses_of_both_families_work(tmp_path, endpoint):
+    try:
+        router = Router(endpoint)
+    except OSError as error:
+        pytest.skip(f"needs {endpoint}: {error}")
+    setup = Setup(tmp_path / "spool", router.endpoint)
+    shipper = setup.shipper()
+    setup.take(shipper, 1, 3)
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    shipper.close()
+    router.close()
+
+
+class TestRefusals:
+    def spool(self, tmp_path):
+        return Spool(tmp_path / "spool", RUN, header(), 1 << 20, 1 << 16)
+
+    @pytest.mark.parametrize("endpoint", ["tcp://10.1.1.1:1", "tcp://*:1", "tcp://example.com:1", "", "127.0.0.1:1"])
+    def test_plain_text_that_would_leave_the_host_is_refused(self, tmp_path, endpoint):
+        spool = self.spool(tmp_path)
+        with pytest.raises(UserError, match=r"plaintext link .* would leave this host; use tcp://127\.0\.0\.1:PORT"):
+            Shipper(ShipConfig(endpoint=endpoint, plaintext=True), spool)
+        spool.close()
+
+    def test_a_link_without_plaintext_is_not_available_yet(self, tmp_path):
+        spool = self.spool(tmp_path)
+        with pytest.raises(UserError, match="an encrypted link is not available yet; add --plaintext"):
+            Shipper(ShipConfig(endpoint="tcp://127.0.0.1:5690"), spool)
+        spool.close()
+
+    @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1", "tcp://127.0.0.1:x", "ipc://", "ipc://" + "x" * 300])
+    def test_what_is_no_endpoint_is_one_line(self, tmp_path, endpoint):
+        spool = self.spool(tmp_path)
+        with pytest.raises(UserError, match=r"(not an endpoint|would leave this host)") as caught:
+            Shipper(ShipConfig(endpoint=endpoint, plaintext=True), spool)
+        assert "\n" not in str(caught.value)
+        spool.close()
