@@ -33,8 +33,8 @@ _COLUMNS: Final = (
     Column("time", "time (UTC)", human_time),
     Column("severity", "severity"),
     Column("id", "id"),
-    Column("seen_count", "seen", human_count, right=True),
-    Column("kind", "kind"),
+    Column("seen_count", "seen", human_count, right=True, spare=True),
+    Column("kind", "kind", spare=True),
     Column("message", "message"),
 )
 

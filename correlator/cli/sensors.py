@@ -15,8 +15,8 @@ from correlator.store import queries
 
 _COLUMNS: Final = (
     Column("sensor", "sensor"),
-    Column("version", "version"),
-    Column("source", "source"),
+    Column("version", "version", spare=True),
+    Column("source", "source", spare=True),
     Column("last_contact", "last contact (UTC)", human_time),
     Column("records_stored", "records", human_count, right=True),
     Column("records_refused", "refused", human_count, right=True),

@@ -20,6 +20,8 @@ class Column(NamedTuple):
     title: str
     write: Callable[[Any], str] = str
     right: bool = False
+    spare: bool = False
+    """Whether a terminal that is too narrow may do without it."""
 
 
 def human_bytes(count: float) -> str:
@@ -59,13 +61,13 @@ def human_time(iso: str) -> str:
 
 FIGURES: Final = (
     Column("connections", "conns", human_count, right=True),
-    Column("packets_out", "pkts out", human_count, right=True),
-    Column("packets_in", "pkts in", human_count, right=True),
+    Column("packets_out", "pkts out", human_count, right=True, spare=True),
+    Column("packets_in", "pkts in", human_count, right=True, spare=True),
     Column("bytes_out", "out", human_bytes, right=True),
     Column("bytes_in", "in", human_bytes, right=True),
     Column("tcp_uptime_s", "tcp up", human_duration, right=True),
     Column("channel_uptime_s", "channel up", human_duration, right=True),
-    Column("first", "first (UTC)", human_time),
+    Column("first", "first (UTC)", human_time, spare=True),
     Column("last", "last (UTC)", human_time),
 )
 
@@ -81,22 +83,39 @@ def print_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]],
         _print_plain(columns, rows)
 
 
-def _print_rich(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*map(Text, row))
+def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     console = Console(file=sys.stdout, highlight=False)
-    # A terminal that is too narrow still gets whole numbers: it folds lines, and cuts nothing.
-    console.width = max(console.width, console.measure(table).maximum)
+    widths = _widths(columns, rows)
+    shown = _fitting(columns, widths, console.width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index in shown:
+        column = columns[index]
+        # A width of its own, so that a terminal that is too narrow folds lines and cuts no number.
+        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True, width=widths[index])
+    for row in rows:
+        table.add_row(*(Text(row[index]) for index in shown))
+    console.width = max(console.width, sum(widths[index] + 2 for index in shown))
     console.print(table)
 
 
-def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """Return the indexes of the columns that a terminal has room for: spare ones go first, from the right."""
+    shown = list(range(len(columns)))
+    for index in [index for index in reversed(shown) if columns[index].spare]:
+        if sum(widths[other] + 2 for other in shown) - 2 <= width:
+            break
+        shown.remove(index)
+    return shown
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
     titled = [[column.title for column in columns], *rows]
-    widths = [max(map(len, cells)) for cells in zip(*titled, strict=True)]
-    for row in titled:
+    return [max(map(len, cells)) for cells in zip(*titled, strict=True)]
+
+
+def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    widths = _widths(columns, rows)
+    for row in [[column.title for column in columns], *rows]:
         cells = (
             cell.rjust(width) if column.right else cell.ljust(width)
             for column, cell, width in zip(columns, row, widths, strict=True)
