@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from common.records import SensorAlarm, SensorStats
 from sensor.batching import Batcher, NumberedFrame
-from sensor.output.flowlog import FlowLogFile, close_file, write_all
+from sensor.output.flowlog import FlowLogFile, close_file, write_all, write_first
 from sensor.output.text import TextFormat
 from sensor.ship.link import Shipper
 
@@ -20,7 +20,7 @@ class TextFile:
         self._path = path
         self._file = file
         self._format = text_format
-        self._write(text_format.opening)
+        write_first(file, text_format.opening.encode(), path)
 
     def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write record rows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,7 +28,7 @@ class FlowLogFile:
     def __init__(self, path: str, header: bytes) -> None:
         self._path = path
         self._file = open_output(path)
-        self.write(FILE_HEADER + header)
+        write_first(self._file, FILE_HEADER + header, path)
 
     def write(self, frame: bytes) -> None:
         """Append a frame."""
@@ -40,6 +41,16 @@ class FlowLogFile:
     def close(self) -> None:
         """Finish the file."""
         close_file(self._file, self._path)
+
+
+def write_first(file: BinaryIO, data: bytes, path: str) -> None:
+    """Write what opens a file, and close it when that fails: nobody else will."""
+    try:
+        write_all(file, data, path)
+    except (UserError, OSError):
+        with suppress(OSError):
+            file.close()
+        raise
 
 
 def close_file(file: BinaryIO, path: str) -> None:

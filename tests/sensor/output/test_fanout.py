@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from rec_records import RUN, T0, S, alarm, flow, header, stats
+from rec_router import Router, until
+
+from common.errors import UserError
+from common.flowlog import Batch, Frame, check_file_header, decode_frame, decode_payload, scan_frames
+from sensor.batching import Batcher
+from sensor.config import ShipConfig
+from sensor.output.fanout import Outputs, TextFile
+from sensor.output.flowlog import FlowLogFile, open_output
+from sensor.output.text import ndjson_format, zeek_format
+from sensor.ship.link import Shipper
+from sensor.ship.spool import Spool
+
+
+@pytest.fixture
+def batcher():
+    return Batcher("tap-1", RUN, 2, S)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "out"
+
+
+def text_file(path, text_format) -> TextFile:
+    return TextFile(str(path), open_output(str(path)), text_format)
+
+
+def batches_of(path) -> list[Batch]:
+    data = memoryview(path.read_bytes())
+    frames = [item for item in scan_frames(data, check_file_header(data)) if isinstance(item, Frame)]
+    return [decode_payload(item.payload) for item in frames]
+
+
+def test_the_flow_log_gets_flows_alarms_and_statistics_in_the_order_they_came(batcher, path):
+    outputs = Outputs(batcher, FlowLogFile(str(path), header()), None, None)
+    outputs.flows([flow(flow_id=1)], 0)
+    outputs.alarms([alarm()])
+    outputs.flows([flow(flow_id=2), flow(flow_id=3)], 0)
+    outputs.alarms([])
+    outputs.flows([], 0)
+    outputs.turn(S // 2)
+    outputs.statistics(stats())
+    outputs.turn(S)
+    outputs.flows([flow(flow_id=4)], 2 * S)
+    outputs.finish()
+    outputs.close()
+    assert [(batch.kind, batch.sequence, len(batch.records)) for batch in batches_of(path)] == [
+        ("header", 0, 3), ("alarm", 1, 1), ("flow", 2, 2), ("stats", 3, 1), ("flow", 4, 1), ("flow", 5, 1),
+    ]  # fmt: skip
+
+
+def test_text_gets_flows_as_they_come_and_nothing_else(batcher, path):
+    outputs = Outputs(batcher, None, text_file(path, ndjson_format("tap-1")), None)
+    outputs.flows([flow(flow_id=1)], 0)
+    assert [json.loads(line)["flow_id"] for line in path.read_text().splitlines()] == ["1"]
+    outputs.alarms([alarm()])
+    outputs.statistics(stats())
+    outputs.turn(99 * S)
+    outputs.finish()
+    outputs.close()
+    assert len(path.read_text().splitlines()) == 1
+    # Nobody takes frames, so none are numbered.
+    assert batcher.statistics(stats()).sequence == 1
+
+
+def test_a_text_format_is_opened_and_closed(batcher, path):
+    outputs = Outputs(batcher, None, text_file(path, zeek_format()), None)
+    outputs.close()
+    assert path.read_text() == zeek_format().opening + zeek_format().closing
+
+
+def test_a_text_that_cannot_be_opened_is_one_line_and_closed():
+    file = open_output("/dev/full")
+    with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
+        TextFile("/dev/full", file, zeek_format())
+    assert file.closed
+
+
+def test_a_run_without_places_counts_only(batcher):
+    outputs = Outputs(batcher, None, None, None)
+    outputs.flows([flow()] * 5, 0)
+    outputs.statistics(stats())
+    outputs.turn(S)
+    outputs.finish()
+    outputs.close()
+
+
+def test_the_correlator_and_the_flow_log_get_the_same_frames(batcher, path, tmp_path):
+    endpoint = f"ipc://{tmp_path}/link"
+    spool = Spool(tmp_path / "spool", RUN, header(), 1 << 20, 1 << 16)
+    outputs = Outputs(
+        batcher, FlowLogFile(str(path), header()), None, Shipper(ShipConfig(endpoint=endpoint, plaintext=True), spool)
+    )
+    router = Router(endpoint)
+    outputs.flows([flow(flow_id=number) for number in range(5)], 0)
+    outputs.finish()
+    outputs.statistics(stats(time_ns=T0))
+    now_ns = S
+
+    def step() -> None:
+        nonlocal now_ns
+        now_ns += S // 20
+        outputs.turn(now_ns)
+        router.turn()
+
+    assert outputs.shipper is not None
+    until(lambda: outputs.shipper and not outputs.shipper.waiting, step)
+    outputs.close()
+    router.close()
+    assert [decode_frame(raw) for raw in router.frames] == batches_of(path)[1:]
+    assert list((tmp_path / "spool").glob("*.flowlog")) == []
+
+
+def test_a_place_that_cannot_be_closed_does_not_keep_the_others_open(batcher, path, tmp_path):
+    spool = Spool(tmp_path / "spool", RUN, header(), 1 << 20, 1 << 16)
+    shipper = Shipper(ShipConfig(endpoint=f"ipc://{tmp_path}/link", plaintext=True), spool)
+    log = FlowLogFile(str(path), header())
+    log._file.close()
+    log._file, log._path = open_output("/dev/full"), "/dev/full"
+    outputs = Outputs(batcher, log, None, shipper)
+    with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
+        outputs.statistics(stats())
+    with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
+        outputs.close()
+    Spool(tmp_path / "spool", RUN + 1, header(), 1 << 20, 1 << 16).close()
