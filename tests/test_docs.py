@@ -1,0 +1,51 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def test_the_reference_pages_are_what_the_code_says(repo_root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(repo_root / "docs/generate.py"), "--check"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", ["common", "sensor", "correlator"])
+def test_the_architecture_page_names_every_module_and_only_those(repo_root: Path, package: str) -> None:
+    page = (repo_root / "docs/architecture.md").read_text()
+    named = set(re.findall(rf"^\| `({package}/[\w/.]+)`", page, re.MULTILINE))
+    modules = {
+        str(path.relative_to(repo_root))
+        for suffix in ("py", "pyx")
+        for path in (repo_root / package).rglob(f"*.{suffix}")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+    assert named == modules
+
+
+def test_every_local_link_of_the_pages_leads_somewhere(repo_root: Path) -> None:
+    pages = [*repo_root.glob("*.md"), *(repo_root / "docs").rglob("*.md"), *(repo_root / "bench").glob("*.md")]
+    assert len(pages) >= 6
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_commit_worthy_page_speaks_only_of_the_project(repo_root: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=repo_root, capture_output=True, text=True, check=False, timeout=20
+    ).stdout.split()
+    if not listed:
+        pytest.skip("not a git checkout")
+    for name in listed:
+        path = repo_root / name
+        if path.suffix in (".md", ".py", ".pyx", ".toml", ".sh", ".yml") and path.name != Path(__file__).name:
+            assert "/work/" not in path.read_text(), name
