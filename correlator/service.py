@@ -36,6 +36,8 @@ class Service:
         self._pipeline = Pipeline(Writer(store), settings.thresholds)
         self._peers = Peers(settings.serve.max_sensors, self._pipeline.receiver.open_run, self._pipeline.mark)
         self._stopping = False
+        self._stored_records = 0
+        self._refused = 0
         self._complained_at = float("-inf")
 
     def run(self) -> None:
@@ -48,6 +50,7 @@ class Service:
             self._say(f"listening on {link.bind()}")
             while not self._stopping:
                 self._turn(link)
+            self._say(f"stopped: {self._account()}")
         finally:
             link.close()
             context.term()
@@ -81,10 +84,16 @@ class Service:
         if not deliveries:
             return []
         stored = self._pipeline.store_frames([batch for _, batch in deliveries], time.time_ns())
+        self._stored_records += stored.records
+        self._refused += stored.refused.total()
         if stored.refused:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(stored.refused.items()))
             self._complain(f"refused: {reasons}")
         return stored.verdicts
+
+    def _account(self) -> str:
+        oddities = "".join(f", {count} {reason}" for reason, count in sorted(self._peers.counts.items()))
+        return f"{self._stored_records} records stored, {self._refused} refused{oddities}"
 
     def _complain(self, line: str) -> None:
         now = time.monotonic()

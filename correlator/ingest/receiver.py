@@ -19,9 +19,10 @@ from common.records import (
     check_flow,
 )
 
-# A record beyond these is refused: no part of a flow is that large, and sums of such would overflow.
-MAX_COUNTER: Final = 1 << 50
-MAX_DURATION_NS: Final = 1 << 56
+# A record beyond these (70 TB, 13 months, the year 2116) is refused: no part of a flow is that large, and
+# sums of such would overflow.
+MAX_COUNTER: Final = 1 << 46
+MAX_DURATION_NS: Final = 1 << 55
 MAX_TIME_NS: Final = 1 << 62
 _MAX_RUNS: Final = 4096
 _volume: Final = attrgetter(
@@ -120,7 +121,7 @@ def check_plausible(record: FlowRecord) -> None:
     """Raise WireError when a flow record contradicts itself or is beyond what a flow can be."""
     check_flow(record)
     if record.end_ns > MAX_TIME_NS or record.end_ns - record.start_ns > MAX_DURATION_NS:
-        raise WireError("record_time", f"flow {record.flow_id} ends after the year 2116 or lasts for years")
+        raise WireError("record_time", f"flow {record.flow_id} ends after the year 2116 or lasts for over a year")
     if max(_volume(record)) > MAX_COUNTER:
         raise WireError("record_value", f"flow {record.flow_id} counts more than {MAX_COUNTER}")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from common.records import FlowRecord
 from correlator.views.uptime import Interval
 
 PeriodKey = tuple[int, int]
+
+# Sums stop here, so that two of them still fit SQLite's 63 bits; only forged records get this far.
+MAX_SUM: Final = 1 << 61
 
 
 class StoredRecord(NamedTuple):
@@ -42,6 +45,9 @@ def periods_of(records: Iterable[StoredRecord], period_ns: int) -> dict[PeriodKe
             row[9] = end
         if record.flow_start_ns > row[10]:
             row[10] = record.flow_start_ns
+    for row in periods.values():
+        if max(row[:8]) > MAX_SUM:
+            row[:8] = [min(value, MAX_SUM) for value in row[:8]]
     return periods
 
 

@@ -26,7 +26,7 @@ from correlator.store.columns import (
     short_row_of,
 )
 from correlator.store.database import Store, explained
-from correlator.store.rollup import PeriodKey, StoredRecord, intervals_of, periods_of
+from correlator.store.rollup import MAX_SUM, PeriodKey, StoredRecord, intervals_of, periods_of
 from correlator.store.sessions import merge_sessions
 
 
@@ -39,24 +39,24 @@ _INSERT_SHORT: Final = _insert_into_records(SHORT_COLUMNS)
 _INSERT_CHANNEL: Final = """
 INSERT OR IGNORE INTO channels (channel_id, protocol, client, server, server_port) VALUES (?, ?, ?, ?, ?)
 """
-_ADD_PERIOD: Final = """
+_ADD_PERIOD: Final = f"""
 INSERT INTO channel_periods (
     period_start_ns, channel_id, connections, packets_out, packets_in, wire_bytes_out, wire_bytes_in,
     payload_bytes_out, payload_bytes_in, tcp_uptime_ns, first_ns, last_ns, last_start_ns)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (period_start_ns, channel_id) DO UPDATE SET
-    connections = connections + excluded.connections,
-    packets_out = packets_out + excluded.packets_out,
-    packets_in = packets_in + excluded.packets_in,
-    wire_bytes_out = wire_bytes_out + excluded.wire_bytes_out,
-    wire_bytes_in = wire_bytes_in + excluded.wire_bytes_in,
-    payload_bytes_out = payload_bytes_out + excluded.payload_bytes_out,
-    payload_bytes_in = payload_bytes_in + excluded.payload_bytes_in,
-    tcp_uptime_ns = tcp_uptime_ns + excluded.tcp_uptime_ns,
+    connections = min(connections + excluded.connections, {MAX_SUM}),
+    packets_out = min(packets_out + excluded.packets_out, {MAX_SUM}),
+    packets_in = min(packets_in + excluded.packets_in, {MAX_SUM}),
+    wire_bytes_out = min(wire_bytes_out + excluded.wire_bytes_out, {MAX_SUM}),
+    wire_bytes_in = min(wire_bytes_in + excluded.wire_bytes_in, {MAX_SUM}),
+    payload_bytes_out = min(payload_bytes_out + excluded.payload_bytes_out, {MAX_SUM}),
+    payload_bytes_in = min(payload_bytes_in + excluded.payload_bytes_in, {MAX_SUM}),
+    tcp_uptime_ns = min(tcp_uptime_ns + excluded.tcp_uptime_ns, {MAX_SUM}),
     first_ns = min(first_ns, excluded.first_ns),
     last_ns = max(last_ns, excluded.last_ns),
     last_start_ns = max(last_start_ns, excluded.last_start_ns)
-"""
+"""  # noqa: S608 - a constant number
 _OVER: Final = """
 SELECT p.channel_id, p.packets_out + p.packets_in, p.payload_bytes_out + p.payload_bytes_in,
        p.tcp_uptime_ns, p.last_ns
@@ -67,7 +67,7 @@ WHERE (:packets > 0 AND p.packets_out + p.packets_in > :packets)
    OR (:uptime > 0 AND p.tcp_uptime_ns > :uptime)
 """
 _FLOW_SO_FAR: Final = """
-SELECT sum(packets_out + packets_in), sum(payload_bytes_out + payload_bytes_in)
+SELECT CAST(total(packets_out + packets_in) AS INTEGER), CAST(total(payload_bytes_out + payload_bytes_in) AS INTEGER)
 FROM flow_records WHERE sensor = ? AND flow_id = ?
 """
 _KNOWN_CHANNELS: Final = 200_000
@@ -192,7 +192,7 @@ class Writer:
     def flow_so_far(self, sensor: str, flow_id: int) -> FlowSoFar:
         """Return what all stored parts of a flow add up to."""
         packets, payload = self._conn.execute(_FLOW_SO_FAR, (sensor, flow_id)).fetchone()
-        return FlowSoFar(packets or 0, payload or 0)
+        return FlowSoFar(packets, payload)
 
     def periods_over(
         self, periods: Iterable[PeriodKey], *, packets: int, payload_bytes: int, tcp_uptime_ns: int

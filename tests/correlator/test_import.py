@@ -75,7 +75,7 @@ def test_bad_records_in_a_frame_are_counted_and_the_good_ones_kept(cli: Cli, tmp
         flow(1),
         flow(2)._replace(packets_out=-1),
         flow(3)._replace(host="\x1b[2J"),
-        flow(4)._replace(payload_bytes_in=1 << 60),
+        flow(4)._replace(payload_bytes_in=1 << 47),
         flow(5)._replace(end_ns=1),
         ("too", "short"),
     ]
@@ -83,6 +83,16 @@ def test_bad_records_in_a_frame_are_counted_and_the_good_ones_kept(cli: Cli, tmp
     assert result.code == 1
     assert "1 records stored, 0 duplicates, 5 bad" in result.err
     assert cli.json("sensors")[0]["records_refused"] == 5
+
+
+def test_forged_records_of_the_largest_size_break_nothing(cli: Cli, tmp_path: Path) -> None:
+    forged = [flow(n, payload_bytes_in=1 << 46, end_ns=10**18 + (1 << 55), start_ns=10**18) for n in range(4096)]
+    path = write(tmp_path / "a.flowlog", flow_log([batch(forged, number) for number in (1, 2)]))
+    cli.imported(path)
+    cli.imported(write(tmp_path / "b.flowlog", flow_log([batch([flow(9000)], 1, run=8)], run=8)))
+    assert cli.json("summary")["connections"] == 4097
+    assert cli("servers", "--depth", "2").code == 0
+    assert cli("periods").code == 0
 
 
 def test_gzip_and_standard_input_are_read(cli: Cli, tmp_path: Path) -> None:
