@@ -21,6 +21,16 @@ REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- made by docs/generate.py; do not edit -->\n"
 
 
+_RECORDS = """# Records
+
+What travels from sensor to correlator, in this order on the wire. `_out` is client to server, `_in` server to client;
+`_ns` are nanoseconds since 1970 (UTC) or a duration. A nil field was not measured.
+
+A frame of the flow log (version {version}) holds at most {size:,} bytes and {records:,} records;
+`common/flowlog.py` begins with its layout.
+"""
+
+
 def cli_page() -> str:
     """Every command's own help."""
     parts = [NOTE, "# Commands\n"]
@@ -47,14 +57,7 @@ def _help(path: str, command: click.Command) -> str:
 def records_page() -> str:
     """Every record kind, its fields in wire order."""
     titles = {"flow": "Flow records", "stats": "Sensor statistics", "alarm": "Sensor threshold alarms"}
-    parts = [
-        NOTE,
-        "# Records\n\n"
-        "What travels from sensor to correlator, in this order on the wire. `_out` is client to server, `_in` server\n"
-        "to client; `_ns` are nanoseconds since 1970 (UTC) or a duration. A nil field was not measured.\n\n"
-        f"A frame of the flow log (version {VERSION}) holds at most {MAX_FRAME_BYTES:,} bytes and {MAX_BATCH_RECORDS:,}\n"
-        "records; `common/flowlog.py` begins with its layout.\n",
-    ]
+    parts = [NOTE, _RECORDS.format(version=VERSION, size=MAX_FRAME_BYTES, records=MAX_BATCH_RECORDS)]
     for kind, record_type in RECORD_TYPES.items():
         parts.append(f"\n## {titles[kind]} (`{kind}`)\n\n| field | values | meaning |\n|---|---|---|\n")
         parts += [f"| `{field.name}` | {field.kind.name} | {field.doc} |\n" for field in fields_of(record_type)]
