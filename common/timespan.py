@@ -9,6 +9,7 @@ NS_PER_S = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTION = re.compile(r"(.+[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2})[.,]([0-9]{1,9})[0-9]*(.*)")
 _SECONDS = re.compile(r"([+-]?)([0-9]{0,12})(?:\.([0-9]*))?")
+_MAX_NS = (1 << 63) - 1
 _LAST_NS = 253_402_300_799 * NS_PER_S  # the end of year 9999, the last that datetime can print
 
 
@@ -26,7 +27,17 @@ def iso_time(time_ns: int) -> str:
 
 
 def parse_time(text: str) -> int:
-    """Return nanoseconds of an ISO 8601 date or time (UTC unless it says otherwise) or of epoch seconds."""
+    """Return nanoseconds of an ISO 8601 date or time (UTC unless it says otherwise) or of epoch seconds.
+
+    ValueError says what is none, or is none that 64 bits hold.
+    """
+    time_ns = _parsed(text)
+    if not -_MAX_NS <= time_ns <= _MAX_NS:
+        raise ValueError(f"a time between 1678 and 2262 is wanted, not {text!r:.80}")
+    return time_ns
+
+
+def _parsed(text: str) -> int:
     stripped, fraction_ns = text.strip(), 0
     # datetime would cut the fraction off after the microsecond.
     if match := _FRACTION.fullmatch(stripped):

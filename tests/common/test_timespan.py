@@ -65,6 +65,7 @@ def test_iso_time_prints_any_number(time_ns, text):
         ("5.", 5 * NS_PER_S),
         ("-0.5", -500_000_000),
         ("1969-12-31T23:59:59.5Z", -500_000_000),
+        ("2262-04-11T23:47:16.854775807Z", (1 << 63) - 1),
     ],
 )
 def test_times_are_written_in_several_ways(text, expected_ns):
@@ -81,6 +82,15 @@ def test_what_is_no_time_is_refused_in_one_line_with_the_remedy(text):
     assert len(str(caught.value)) < 250
     with pytest.raises(ValueError, match="not a number of seconds"):
         seconds_to_ns(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31", "2262-04-12", "1677-01-01", "9223372037", "-9223372037", "999999999999"]
+)
+def test_a_time_that_64_bits_do_not_hold_is_refused(text):
+    """A database would refuse it too, with a traceback."""
+    with pytest.raises(ValueError, match=f"a time between 1678 and 2262 is wanted, not '{text}'"):
+        parse_time(text)
 
 
 @given(text=st.text(st.sampled_from("0123456789-:.,TZ+ W"), max_size=32) | st.text(max_size=16))
