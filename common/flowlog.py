@@ -8,7 +8,7 @@ imports.  Pure: bytes in, bytes and batches out; files and sockets belong to the
     payload = msgpack [version, kind, sensor, run, sequence, first_ns, last_ns, records]
 
 All integers are big-endian.  ``kind`` is ``header``, ``flow``, ``stats`` or ``alarm``; a reader skips
-kinds that it does not know, and items after the eighth.  A header's records are
+kinds that it does not know (words of at least three small letters), and items after the eighth.  A header's records are
 ``[[kind, [field name, ...]], ...]``; it has sequence 0 and opens every file and every connection.
 The frames of a run count up from 1.  Keys of msgpack maps are texts: their hashes are seeded, so nobody
 can choose keys that collide.
@@ -36,10 +36,11 @@ MAX_BATCH_RECORDS: Final = 4096
 _FRAME = struct.Struct(">II")
 _LENGTH = struct.Struct(">I")
 FRAME_OVERHEAD: Final = _FRAME.size
-# Every payload begins with "array of 8 to 15 items" and the version, which is how reading finds its
-# way again after damage. What that may cost is bounded, in bytes to checksum, so that a file made of
-# look-alikes cannot hold it up: an honest file stays far below four times its size.
-_SIGNATURE: Final = re.compile(rb"[\x98-\x9f]\x%02x" % VERSION)
+# Every payload begins with "array of 8 to 15 items", the version and the kind, a word of at least three
+# letters, which is how reading finds its way again after damage. (Histograms and times hold the first bytes
+# of that by the thousand.) What the search may cost is bounded, in bytes to checksum, so that a file made of
+# look-alikes cannot hold it up.
+_SIGNATURE: Final = re.compile(rb"[\x98-\x9f]\x%02x[\xa3-\xbf][a-z]{3}" % VERSION)
 _NOT_ZERO: Final = re.compile(rb"[^\x00]")
 _RESYNC_BYTES: Final = 64 << 20
 _RESYNC_TIMES_SIZE: Final = 4
