@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
 from common.errors import WireError
@@ -241,6 +242,8 @@ class SensorAlarm(NamedTuple):
     duration_ns: Annotated[int, COUNT, "so far"]
 
 
+_ONLY_INT: Final = {int}
+
 Record = FlowRecord | SensorStats | SensorAlarm
 R = TypeVar("R", FlowRecord, SensorStats, SensorAlarm)
 
@@ -275,9 +278,10 @@ class RecordReader(Generic[R]):
         self._direct = tuple(names) == record_type._fields
         position = {name: index for index, name in enumerate(names)}
         self._positions = [position.get(field.name) for field in self._fields]
-        # Most of a record is plain counts and absent groups: those take the two quick loops.
+        # Most of a record is plain counts, checked all at once, and absent groups, passed over.
         checks = [(index, field.kind) for index, field in enumerate(self._fields)]
         self._counts = [index for index, kind in checks if kind is COUNT]
+        self._take_counts = itemgetter(*self._counts)
         self._optional = [(index, kind.check) for index, kind in checks if kind.check(None)]
         self._others = [(index, kind.check) for index, kind in checks if kind is not COUNT and not kind.check(None)]
         missing = [field.name for field in self._fields if field.default is ... and field.name not in position]
@@ -289,10 +293,9 @@ class RecordReader(Generic[R]):
         if not isinstance(row, tuple) or len(row) != self._width:
             raise WireError("record_shape", f"a record is an array of {self._width} values")
         values = row if self._direct else self._mapped(row)
-        for index in self._counts:
-            value = values[index]
-            if type(value) is not int or not 0 <= value <= UINT63_MAX:
-                raise self._wrong(index, value)
+        counts = self._take_counts(values)
+        if set(map(type, counts)) != _ONLY_INT or min(counts) < 0 or max(counts) > UINT63_MAX:
+            raise next(self._wrong(index, values[index]) for index in self._counts if not _is_count(values[index]))
         for index, check in self._optional:
             value = values[index]
             if value is not None and not check(value):
