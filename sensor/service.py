@@ -107,7 +107,7 @@ class SensorService:
         try:
             with self._signals():
                 if user:
-                    drop_privileges(user)
+                    drop_privileges(user, self._outputs.spool_paths())
                 self._say(f"listening on {interface}")
                 while not self._stopping:
                     if not self._live.turn(self._table, _TURN_MS):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Sequence
+from pathlib import Path
 
 from common.errors import UserError
 
 
-def drop_privileges(user: str) -> None:
-    """Become ``user`` for good, groups included; UserError when that is not possible."""
+def drop_privileges(user: str, own: Sequence[Path] = ()) -> None:
+    """Become ``user`` for good, groups included; UserError when that is not possible.
+
+    The paths ``own`` are handed to the user first, because they are written later.
+    """
     try:
         account = pwd.getpwnam(user)
     except KeyError:
@@ -19,6 +24,8 @@ def drop_privileges(user: str) -> None:
         if account.pw_uid == os.geteuid():
             return
         raise UserError(f"only root can become {user}; leave -u out or start as root")
+    for path in own:
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
     os.setgroups([entry.gr_gid for entry in grp.getgrall() if user in entry.gr_mem])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)

@@ -39,7 +39,7 @@ def read(context: click.Context, /, words: tuple[str, ...], **options: Any) -> N
     run = make_run(options)
     try:
         if options["user"]:
-            drop_privileges(options["user"])
+            drop_privileges(options["user"], run.outputs.spool_paths())
         code = run.service.read(files, expression)
     finally:
         run.outputs.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from common.records import SensorAlarm, SensorStats
@@ -49,6 +50,10 @@ class Outputs:
         self._text = text
         self.shipper = shipper
         self._framing = log is not None or shipper is not None
+
+    def spool_paths(self) -> list[Path]:
+        """Return what the spool goes on writing to, if there is one."""
+        return self.shipper.spool.own_paths() if self.shipper is not None else []
 
     def flows(self, rows: Sequence[tuple[Any, ...]], now_ns: int) -> None:
         """Take flow rows."""

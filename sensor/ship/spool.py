@@ -63,6 +63,11 @@ class Spool:
             left.extend((segment.run, sequence) for sequence in segment.places)
         return left
 
+    def own_paths(self) -> list[Path]:
+        """Return the lock and the segments, and the directory too when there is nothing else in it."""
+        own = [self.directory / "lock", *self._segments_on_disk()]
+        return [self.directory, *own] if set(self.directory.iterdir()) <= set(own) else own
+
     def _segments_on_disk(self) -> list[Path]:
         try:
             found = [(_SEGMENT_NAME.fullmatch(path.name), path) for path in self.directory.iterdir()]

@@ -83,6 +83,7 @@ def wire() -> Iterator[Wire]:
         f"ip -n {pair.talker_namespace} link set {pair.tap} netns {pair.tap_namespace}",
         f"ip -n {pair.talker_namespace} link set {pair.talker} mtu 9000 up",
         f"ip -n {pair.tap_namespace} link set {pair.tap} mtu 9000 up",
+        f"ip -n {pair.tap_namespace} link set lo up",
     ]
     try:
         for step in steps:

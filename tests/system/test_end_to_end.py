@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,14 @@ def test_a_correlator_that_restarts_gets_everything_once(data_dir: Path, tmp_pat
 
 @pytest.mark.live
 def test_live_traffic_is_in_the_views_while_the_sensor_runs(data_dir: Path, tmp_path: Path) -> None:
-    endpoint, db = f"ipc://{tmp_path}/link", tmp_path / "a.db"
-    with wire() as pair, running(*serve(db, endpoint)) as correlator:
+    endpoint, db = "tcp://127.0.0.1:5690", tmp_path / "a.db"
+    spool = Path(tempfile.mkdtemp())  # pytest's own directories are closed to other users
+    spool.chmod(0o755)
+    spool /= "spool"
+    with wire() as pair, running(*pair.on_tap(*serve(db, endpoint))) as correlator:
         correlator.wait_for("listening on")
-        command = (SENSOR, "capture", "-i", pair.tap, *ship(endpoint, tmp_path / "spool"), "tcp")
+        # As somebody who may write nothing but the spool, which root made.
+        command = (SENSOR, "capture", "-i", pair.tap, "-u", "nobody", *ship(endpoint, spool), "tcp")
         with running(*pair.on_tap(*command)) as sensor:
             sensor.wait_for("listening on")
             pair.send(data_dir / "demo.pcap")

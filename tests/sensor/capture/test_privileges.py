@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from common.errors import UserError
 from sensor.capture.privileges import drop_privileges
+from sensor.ship.spool import Spool
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
@@ -26,3 +28,12 @@ def test_root_is_given_up_for_good_with_its_groups() -> None:
 def test_an_unknown_user_is_one_line() -> None:
     with pytest.raises(UserError, match="no user 'no-such-user'"):
         drop_privileges("no-such-user")
+
+
+def test_a_spool_among_other_files_is_handed_over_without_them(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    spool = Spool(tmp_path, 1, b"", 1 << 20, 1 << 16)
+    assert spool.own_paths() == [tmp_path / "lock"]
+    (tmp_path / "mine.txt").unlink()
+    assert spool.own_paths() == [tmp_path, tmp_path / "lock"]
+    spool.close()
