@@ -48,7 +48,7 @@ def wheel(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             repo_root / package, source / package, ignore=shutil.ignore_patterns("*.so", "*.c", "*.html", "__pycache__")
         )
     target = tmp_path_factory.mktemp("wheel")
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "pip",
