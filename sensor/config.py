@@ -16,7 +16,7 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How an interface is listened to."""
 
     promiscuous: bool = True
-    snap_length_bytes: Annotated[int, msgspec.Meta(ge=96, le=262_144)] = 65_535
+    snap_length_bytes: Annotated[int, msgspec.Meta(ge=96, le=262_144)] = 262_144
     buffer_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=2**31 - 1)] = 16 << 20
 
 

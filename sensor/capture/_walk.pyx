@@ -135,7 +135,7 @@ cdef class CaptureWalker:
         self.nanoseconds = magic in (0xA1B23C4D, 0x4D3CB2A1)
         if u16(at + 4, self.swapped) != 2:
             raise NotACapture(f"pcap version {u16(at + 4, self.swapped)}, only 2 is known")
-        self.link_type = u32(at + 20, self.swapped) & 0x0FFFFFFF
+        self.link_type = u32(at + 20, self.swapped) & 0x03FFFFFF     # above it: whether frames end in a check sequence
         self.current_filter = self.filter_for(self.link_type)
         self.format = "pcap"
         return PCAP_HEADER_BYTES

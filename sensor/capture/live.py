@@ -44,6 +44,7 @@ class LiveSource:
         except OSError as error:
             raise CaptureError(_open_problem(interface, _words(error))) from None
         self.link_type = int(self._handle.datalink())
+        self._snap_length = int(self._handle.snaplen)
         self._set_filter(expression)
         self._handle.setnonblock(nonblock=True)
         self._poll = select.poll()
@@ -53,9 +54,13 @@ class LiveSource:
         """Wait up to ``wait_ms`` for packets, count those that came; return how many."""
         self._poll.poll(wait_ms)
         try:
-            return int(self._handle.dispatch(_PACKETS_PER_TURN, FrameFeed(table, self.link_type)))
+            count = int(self._handle.dispatch(_PACKETS_PER_TURN, FrameFeed(table, self.link_type, self._snap_length)))
         except OSError as error:
             raise CaptureError(f"capture on {self.interface} stopped: {_words(error)}") from None
+        if count < 0:
+            reason = self._handle.geterr().decode(errors="replace")
+            raise CaptureError(f"capture on {self.interface} stopped: {reason}; start again when it is back")
+        return count
 
     def drops(self) -> tuple[int, int]:
         """Return (packets dropped by the kernel, packets dropped by the interface) so far."""

@@ -20,10 +20,10 @@ cdef enum Reject:
 
 cdef enum:
     NO_VLAN = 0xFFFF
+    UNKNOWN_LENGTH = 0x7FFFFFFF     # of a frame whose length on the wire nobody kept
     TCP_FIN = 0x01
     TCP_SYN = 0x02
     TCP_RST = 0x04
-    TCP_PSH = 0x08
     TCP_ACK = 0x10
     PROTO_ICMP = 1
     PROTO_TCP = 6

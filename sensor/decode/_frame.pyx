@@ -36,6 +36,7 @@ cdef enum:
     ETHERTYPE_PPPOE = 0x8864
     ETHERTYPE_BY_VERSION = 0    # raw IP: the first nibble says which
     MAX_TAGS = 8
+    LONGEST_OFFLOAD = 1 << 20   # no card takes more at once; beyond it the length is unknown, or made up
     MAX_EXTENSION_HEADERS = 16
 
 
@@ -95,7 +96,7 @@ cdef Reject decode_network(
     while ether_type in (ETHERTYPE_VLAN, ETHERTYPE_QINQ, ETHERTYPE_QINQ_OLD):
         if captured < offset + 4:
             return TRUNCATED_LINK
-        if tags == 0:
+        if packet.vlan == NO_VLAN and be16(frame + offset) & 0x0FFF:    # 0 only carries a priority
             packet.vlan = be16(frame + offset) & 0x0FFF
         ether_type = be16(frame + offset + 2)
         offset += 4
@@ -143,8 +144,8 @@ cdef Reject decode_ipv4(const uint8_t* ip, uint32_t captured, uint32_t length, P
         return TRUNCATED_IP
     header_bytes = (ip[0] & 0x0F) * 4
     total_bytes = be16(ip + 2)
-    if total_bytes == 0:
-        total_bytes = length    # segmentation offload: the card had not filled it in yet
+    if total_bytes == 0:        # segmentation offload: the card had not filled it in yet
+        total_bytes = length if length <= LONGEST_OFFLOAD else captured
     if ip[0] >> 4 != 4 or header_bytes < 20 or total_bytes < header_bytes or total_bytes > length:
         return BAD_IP
     packet.ip_version = 4
@@ -171,8 +172,8 @@ cdef Reject decode_ipv6(const uint8_t* ip, uint32_t captured, uint32_t length, P
     if captured < 40:
         return TRUNCATED_IP
     total_bytes = 40 + be16(ip + 4)
-    if total_bytes == 40:
-        total_bytes = length    # jumbogram or segmentation offload
+    if total_bytes == 40:       # jumbogram or segmentation offload
+        total_bytes = length if length <= LONGEST_OFFLOAD else captured
     if ip[0] >> 4 != 6 or total_bytes > length:
         return BAD_IP
     packet.ip_version = 6

@@ -73,6 +73,7 @@ cdef struct Flow:
     uint64_t queued_tick
     uint64_t closed_tick
     uint64_t active_tick        # when the first packet of this part came
+    uint64_t clock_offset       # tick minus time, as of the last packet
     uint64_t flow_id
     Side side[2]                # [0] is what the lower endpoint sent
     uint32_t part
@@ -157,10 +158,11 @@ cdef class FlowTable:
     cdef uint32_t take_slot(self) noexcept nogil
     cdef bint grow_chunks(self) noexcept nogil
     cdef void grow_buckets(self) noexcept nogil
-    cdef bint is_over(self, Flow* flow, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil
+    cdef uint8_t over(self, Flow* flow, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil
     cdef void orient(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
     cdef bint is_home(self, uint64_t* address, uint8_t ip_version) noexcept nogil
     cdef void add(self, uint32_t index, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil
+    cdef void follow_clock(self, uint32_t index, int64_t time_ns) noexcept nogil
     cdef void requeue(self, uint32_t index, uint8_t queue, uint64_t tick) noexcept nogil
     cdef void unlink_idle(self, uint32_t index) noexcept nogil
     cdef void link_active(self, uint32_t index) noexcept nogil

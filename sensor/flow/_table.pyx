@@ -16,8 +16,8 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from sensor.decode._frame cimport (
-    ACCEPTED, BAD_TIME, NO_MEMORY, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST, TCP_SYN, Packet,
-    Reject, decode_frame,
+    ACCEPTED, BAD_TIME, NO_MEMORY, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST, TCP_SYN,
+    UNKNOWN_LENGTH, Packet, Reject, decode_frame,
 )
 from sensor.flow._key cimport hash_key, make_key, same_key
 from sensor.flow._record cimport event_tuple, record_tuple
@@ -245,15 +245,15 @@ cdef class FlowTable:
         cdef uint64_t tick = self.clock(packet.time_ns)
         cdef uint32_t index
         cdef Flow* flow
-        cdef bint idle
+        cdef uint8_t end_reason
         if <int64_t> (self.tick - self.next_sweep) >= 0 and self.out_count < OUT_HIGH:
             self.sweep()
         index = self.find(&pending.key, pending.hash)
         if index != NIL:
             flow = self.at(index)
-            if self.is_over(flow, packet, direction, tick):
-                idle = flow.queue != CLOSING and <int64_t> (tick - flow.last_tick) > self.idle_timeout[flow.queue]
-                self.end_flow(index, IDLE if idle else END_OF_FLOW)
+            end_reason = self.over(flow, packet, direction, tick)
+            if end_reason != STILL_OPEN:
+                self.end_flow(index, end_reason)
                 index = NIL
         if index == NIL:
             index = self.open_flow(&pending.key, pending.hash, packet, direction, tick)
@@ -289,18 +289,20 @@ cdef class FlowTable:
             index = flow.next_in_bucket
         return NIL
 
-    cdef bint is_over(self, Flow* flow, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil:
-        """Tell whether a packet belongs to a new flow although the key's old one is still there."""
+    cdef uint8_t over(self, Flow* flow, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil:
+        """Return why the key's old flow has ended when a packet belongs to a new one, else STILL_OPEN."""
         cdef bint opens = packet.protocol == PROTO_TCP and packet.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN
         cdef Side* sender = &flow.side[direction]
         if flow.queue == CLOSING:
-            return opens or <int64_t> (tick - flow.closed_tick) > LINGER_NS
+            return END_OF_FLOW if opens or <int64_t> (tick - flow.closed_tick) > LINGER_NS else STILL_OPEN
         if <int64_t> (tick - flow.last_tick) > self.idle_timeout[flow.queue]:
-            return True
+            return IDLE
         # The same four numbers used again: a SYN with another initial sequence number.
-        return opens and sender.sequence_known and (
+        if opens and sender.sequence_known and (
             not sender.tcp_flags & TCP_SYN or sender.initial_sequence != packet.sequence
-        )
+        ):
+            return END_OF_FLOW
+        return STILL_OPEN
 
     cdef void add(self, uint32_t index, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil:
         """Add a packet to its flow: the counters, the state, and the lists the flow sits in."""
@@ -312,6 +314,8 @@ cdef class FlowTable:
             <int64_t> (tick - flow.active_tick) > self.active_timeout
         ):
             self.hand_out(index, STILL_OPEN)
+        if flow.clock_offset != self.tick_offset:
+            self.follow_clock(index, packet.time_ns)
         if packet.time_ns > flow.last_ns:
             flow.last_ns = packet.time_ns
         if <int64_t> (tick - flow.last_tick) > 0:
@@ -365,6 +369,7 @@ cdef class FlowTable:
         flow.flow_start_ns = flow.part_start_ns = flow.last_ns = packet.time_ns
         flow.syn_ns = flow.handshake_rtt_ns = -1
         flow.last_tick = tick
+        flow.clock_offset = self.tick_offset
         flow.vlan = packet.vlan
         self.orient(flow, packet, direction)
         bucket = hash_ & self.bucket_mask
@@ -381,6 +386,16 @@ cdef class FlowTable:
         if self.tracing:
             self.add_event(flow, EVENT_NEW_FLOW, packet.time_ns, 0, 0, direction)
         return index
+
+    cdef void follow_clock(self, uint32_t index, int64_t time_ns) noexcept nogil:
+        """Begin a part under the clock as it is now: it stepped back since this flow's last packet."""
+        cdef Flow* flow = self.at(index)
+        if flow.in_active_list:
+            self.hand_out(index, STILL_OPEN)
+        flow.clock_offset = self.tick_offset
+        flow.part_start_ns = flow.last_ns = time_ns
+        if flow.flow_start_ns > time_ns:
+            flow.flow_start_ns = time_ns
 
     cdef uint32_t take_slot(self) noexcept nogil:
         cdef uint32_t index
@@ -503,9 +518,12 @@ cdef class FlowTable:
             self.unlink_active(index)
 
     cdef void evict(self) noexcept nogil:
-        """Make room: give up the flow that has been silent longest."""
+        """Make room: let a flow go that is closed already, or else give up the one silent longest."""
         cdef uint32_t oldest = NIL
         cdef int queue
+        if self.idle_head[CLOSING] != NIL:
+            self.end_flow(self.idle_head[CLOSING], END_OF_FLOW)
+            return
         for queue in range(QUEUES):
             if self.idle_head[queue] != NIL and (
                 oldest == NIL
@@ -629,7 +647,9 @@ cdef class FlowTable:
 
     def advance(self, int64_t now_ns):
         """Let time pass without a packet, so that idle flows end and parts are cut on a silent wire."""
-        if 0 <= now_ns < MAX_TIME_NS and self.clock_set and now_ns > self.high_water_ns:
+        if 0 <= now_ns < MAX_TIME_NS and self.clock_set and (
+            now_ns > self.high_water_ns or now_ns < self.high_water_ns - STEP_BACK_NS
+        ):
             self.clock(now_ns)
             self.sweep()
 
@@ -686,14 +706,18 @@ cdef class FrameFeed:
 
     cdef FlowTable table
     cdef int link_type
+    cdef uint32_t snap_length
 
-    def __cinit__(self, FlowTable table not None, int link_type):
+    def __cinit__(self, FlowTable table not None, int link_type, uint32_t snap_length):
         self.table = table
         self.link_type = link_type
+        self.snap_length = snap_length
 
     def __call__(self, int64_t time_ns, bytes frame not None):
         cdef uint32_t captured = <uint32_t> len(frame)
-        self.table.count_frame(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, captured)
+        # pypcap keeps the length on the wire to itself: a frame as long as the snap length may be longer.
+        cdef uint32_t length = captured if captured < self.snap_length else UNKNOWN_LENGTH
+        self.table.count_frame(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, length)
         self.table.settle()
         if self.table.wants_drain():
             self.table.relieve()

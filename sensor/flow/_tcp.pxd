@@ -20,6 +20,11 @@ cdef enum:
     FROM_SYN = 1
     FROM_THE_MIDDLE
 
+cdef enum:
+    # No two bytes in flight are further apart (RFC 7323, 2.3), so whatever is belongs to another stretch
+    # of the stream. Distances stay within this, which is what keeps their 32-bit arithmetic right.
+    WINDOW = 1 << 30
+
 
 cdef inline int32_t distance(uint32_t later, uint32_t earlier) noexcept nogil:
     """Sequence numbers are modulo 2**32 (RFC 9293, 3.4)."""
@@ -33,6 +38,15 @@ cdef inline void give_up_hole(Side* side) noexcept nogil:
     side.hole_count -= 1
     for i in range(side.hole_count):
         side.holes[i] = side.holes[i + 1]
+
+
+cdef inline void open_hole(Side* side, uint32_t end) noexcept nogil:
+    """Remember that the stream from what is expected next up to ``end`` was not seen."""
+    if side.hole_count == HOLES:
+        give_up_hole(side)
+    side.holes[side.hole_count].start = side.next_sequence
+    side.holes[side.hole_count].end = end
+    side.hole_count += 1
 
 
 cdef inline uint64_t fill_holes(Side* side, uint32_t start, uint32_t end) noexcept nogil:
@@ -64,7 +78,7 @@ cdef inline uint64_t fill_holes(Side* side, uint32_t start, uint32_t end) noexce
             side.holes[i].end = low
             side.holes[i + 1].start = high
         else:
-            # No room to split: the smaller rest counts as missed.
+            # No room to split: the lower rest counts as missed.
             side.missed_bytes += low - side.holes[i].start
             side.holes[i].start = high
         i += 1
@@ -103,9 +117,19 @@ cdef inline void track_stream(Side* side, uint32_t sequence, uint32_t payload_by
         side.initial_sequence = sequence
         side.next_sequence = start
         side.hole_count = 0
-    if payload_bytes == 0:
-        return
     ahead = distance(start, side.next_sequence)
+    if payload_bytes == 0:
+        # A FIN or an ACK beyond the last byte seen shows that bytes between are missing.
+        if 0 < ahead < WINDOW and not flags & TCP_RST:
+            open_hole(side, start)
+            side.next_sequence = start
+        return
+    if ahead > WINDOW or ahead < -WINDOW:
+        while side.hole_count:
+            give_up_hole(side)
+        side.sequence_known = FROM_SYN
+        side.next_sequence = start
+        ahead = 0
     # One byte right before what is expected is a keep-alive (RFC 9293, 3.8.4), not data.
     if side.sequence_known == FROM_THE_MIDDLE and distance(start, side.initial_sequence) < 0 and payload_bytes > 1:
         fresh = extend_backwards(side, start, end)
@@ -118,11 +142,7 @@ cdef inline void track_stream(Side* side, uint32_t sequence, uint32_t payload_by
         if side.hole_count:
             fresh += fill_holes(side, start, end)
     elif ahead > 0:
-        if side.hole_count == HOLES:
-            give_up_hole(side)
-        side.holes[side.hole_count].start = side.next_sequence
-        side.holes[side.hole_count].end = start
-        side.hole_count += 1
+        open_hole(side, start)
         fresh = payload_bytes
         side.next_sequence = end
     else:
@@ -132,6 +152,10 @@ cdef inline void track_stream(Side* side, uint32_t sequence, uint32_t payload_by
             side.next_sequence += <uint32_t> fresh
         if side.hole_count:
             fresh += fill_holes(side, start, end)
+    while side.hole_count and side.next_sequence - side.holes[0].start > WINDOW:
+        give_up_hole(side)
+    if side.next_sequence - side.initial_sequence > WINDOW:
+        side.sequence_known = FROM_SYN      # too far on to grow backwards
     side.payload_bytes += fresh
     side.total_payload_bytes += fresh
     side.retransmitted_bytes += payload_bytes - fresh

@@ -41,6 +41,26 @@ def test_a_capture_sent_over_a_wire_gives_the_flows_that_the_file_gives(data_dir
 
 
 @pytest.mark.live
+@pytest.mark.parametrize("snap_length", ["96", "262144"])
+def test_a_short_snap_length_changes_no_counter(data_dir: Path, tmp_path: Path, snap_length: str) -> None:
+    target = tmp_path / "a.ndjson"
+    with wire() as pair, running(*pair.on_tap(
+        SENSOR, "capture", "-i", pair.tap, "-w", str(target), "--active-timeout", "0", "--snap-length", snap_length,
+        "tcp",
+    )) as sensor:  # fmt: skip
+        sensor.wait_for("listening on")
+        pair.send(data_dir / "demo.pcap")
+        assert sensor.stop() == 0
+        assert "rejected" not in sensor.lines[-1]
+    run(SENSOR, "read", str(data_dir / "demo.pcap"), "-w", f"{target}.offline", "--format", "ndjson", "tcp")
+    live, offline = (
+        [json.loads(line) for line in Path(name).read_text().splitlines()] for name in (target, f"{target}.offline")
+    )
+    for name in VOLUMES[:-1]:
+        assert sum(row[name] for row in live) == sum(row[name] for row in offline), name
+
+
+@pytest.mark.live
 def test_capture_goes_on_as_an_unprivileged_user_once_the_interface_is_open(data_dir: Path) -> None:
     with wire() as pair, running(*pair.on_tap(SENSOR, "capture", "-i", pair.tap, "-u", "nobody", "-v")) as sensor:
         sensor.wait_for("listening on")

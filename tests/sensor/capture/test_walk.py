@@ -199,6 +199,11 @@ def test_a_bad_filter_is_refused_with_libpcaps_words() -> None:
         walk(pcap(FRAMES), expression="tcp prt 80")
 
 
+def test_a_link_type_may_say_that_frames_end_in_a_check_sequence() -> None:
+    table, walker, _ = walk(pcap([(T0, FRAMES[0][1] + b"\0\0\0\0")], link_type=0x24000001))
+    assert (table.accepted, walker.unknown_link_types) == (1, set())
+
+
 def test_an_unknown_link_type_rejects_its_packets_and_is_remembered() -> None:
     table, walker, _ = walk(pcap(FRAMES, link_type=147))
     assert (walker.unknown_link_types, table.rejected_by_reason()) == ({147}, {"unknown_link_type": 5})

@@ -112,6 +112,17 @@ def test_a_length_of_zero_is_segmentation_offload_and_means_the_whole_frame() ->
     assert (seen["wire_bytes"], seen["payload_bytes"]) == (3040, 3000)
 
 
+@pytest.mark.parametrize(("vlans", "seen"), [([0], None), ([0x2000], None), ([0, 7], 7), ([7, 0], 7)])
+def test_a_tag_of_vlan_0_is_only_a_priority(vlans: list[int], seen: int | None) -> None:
+    assert decode(1, ethernet(ipv4(A, B, 6, SEGMENT), vlans=vlans))["vlan"] == seen
+
+
+@pytest.mark.parametrize("length", [None, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_an_unknown_or_absurd_length_on_the_wire_changes_no_counter(length: int | None) -> None:
+    seen = decode(1, ethernet(ipv4(A, B, 6, SEGMENT, total=0)), length)
+    assert (seen["wire_bytes"], seen["payload_bytes"]) == (45, 5)
+
+
 @pytest.mark.parametrize(
     ("protocol", "kind", "answer"),
     [(1, 8, 0), (1, 0, 8), (1, 13, 14), (1, 14, 13), (1, 17, 18), (1, 10, 9), (58, 128, 129), (58, 129, 128),

@@ -135,6 +135,58 @@ def test_a_keep_alive_is_no_new_data() -> None:
     assert (record.payload_bytes_out, record.retransmitted_bytes_out) == (0, 1)
 
 
+def stream(talk: Conversation, start: int, total: int, lost: range = range(0)) -> Conversation:
+    """The client sends ``total`` bytes from a sequence number on, in large segments; some are not seen."""
+    sent = 0
+    while sent < total:
+        size = min(65_000, total - sent)
+        frame = ethernet(ipv4(CLIENT[0], SERVER[0], 6, tcp(CLIENT[1], SERVER[1], ACK, seq=(start + sent) % 2**32)))
+        # The headers claim the payload, as under a short snap length.
+        frame = frame[:16] + (40 + size).to_bytes(2) + frame[18:]
+        if sent not in lost:
+            talk.table.feed_frame(1, T0 + sent, frame, len(frame) + size)
+        sent += size
+    return talk
+
+
+@pytest.mark.parametrize("syn", [True, False])
+def test_a_stream_of_more_than_two_gibibytes_is_counted_exactly(*, syn: bool) -> None:
+    total = 2**31 + 10**8
+    talk = Conversation(FlowTable(active_timeout_ns=0))
+    if syn:
+        talk.out(0, SYN, seq=999)
+    lost = range(65_000, 65_000 * 11)
+    (record,) = all_records(stream(talk, 1000, total, lost).table)
+    missed = sum(65_000 for at in range(0, total, 65_000) if at in lost)
+    assert missed == 650_000
+    assert record.payload_bytes_out == total - missed
+    assert (record.retransmitted_bytes_out, record.missed_bytes_out) == (0, missed)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 1400)), max_size=30), st.booleans())
+def test_forged_sequence_numbers_never_make_a_count_that_is_not_there(
+    segments: list[tuple[int, int]], syn: bool
+) -> None:
+    talk = Conversation()
+    if syn:
+        talk.out(0, SYN, seq=1)
+    for sequence, size in segments:
+        talk.out(1, ACK, bytes(size), seq=sequence)
+    for record in all_records(talk.table):
+        assert record.payload_bytes_out + record.retransmitted_bytes_out == sum(size for _, size in segments)
+        assert record.missed_bytes_out < 31 * 2**30
+
+
+@pytest.mark.parametrize("flags", [ACK, FIN | ACK])
+def test_a_gap_before_a_segment_without_data_is_missed_too(flags: int) -> None:
+    talk = Conversation().handshake().out(1, ACK, b"x" * 10, seq=101).out(2, flags, seq=1111)
+    (record,) = all_records(talk.table)
+    assert (record.payload_bytes_out, record.missed_bytes_out) == (10, 1000)
+    talk = Conversation().handshake().out(1, flags, seq=111).out(2, ACK, b"x" * 10, seq=101)
+    (record,) = all_records(talk.table)
+    assert (record.payload_bytes_out, record.missed_bytes_out) == (10, 0), "it came late"
+
+
 # -- client and server ----------------------------------------------------------------------------
 
 HIGH, LOW = ("10.1.1.9", 40000), ("192.0.2.1", 30000)
@@ -331,6 +383,26 @@ def test_time_that_steps_back_by_years_ends_nothing_and_timeouts_go_on() -> None
     assert (record.client_port, record.packets_out, reason(record)) == (5, 2, "idle")
 
 
+def test_a_flow_goes_on_under_the_clock_as_it_was_set_back() -> None:
+    hour = 3600
+    talk = Conversation(FlowTable(active_timeout_ns=0)).handshake(hour)
+    for second in (1, 2, 30):
+        talk.out(second, ACK, b"x", seq=100 + second)
+    first, second = all_records(talk.table)
+    assert (first.start_ns, first.end_ns, first.packets_out) == (T0 + hour * S, T0 + hour * S + 20_000_000, 2)
+    assert (second.start_ns, second.end_ns, second.packets_out) == (T0 + S, T0 + 30 * S, 3)
+    for record in (first, second):
+        check_flow(record)
+
+
+def test_a_silent_wire_follows_a_clock_that_was_set_back() -> None:
+    table = FlowTable(active_timeout_ns=0)
+    table.feed_frame(1, T0, tcp_frame(CLIENT, SERVER, SYN))
+    table.advance(T0 - 3600 * S)
+    table.advance(T0 - 3600 * S + 61 * S)
+    assert [reason(record) for record in records(table)] == ["idle"]
+
+
 def test_a_little_disorder_leaves_starts_and_ends_in_order() -> None:
     talk = Conversation().out(1, SYN).back(0.9, SYN | ACK).out(0.95, ACK)
     (record,) = all_records(talk.table)
@@ -373,6 +445,15 @@ def test_a_full_table_gives_up_the_flow_that_was_silent_longest() -> None:
     (evicted,) = records(table)
     assert (evicted.client_port, reason(evicted)) == (3, "lack_of_resources")
     assert (table.flows_open, table.flows_evicted) == (3, 1)
+
+
+def test_a_full_table_lets_a_closed_flow_go_before_it_gives_up_an_open_one() -> None:
+    talk = Conversation(FlowTable(max_flows=2))
+    talk.table.feed_frame(1, T0, syn(1))
+    talk.handshake(1).out(2, RST)
+    talk.table.feed_frame(1, T0 + 3 * S, syn(2))
+    (record,) = records(talk.table)
+    assert (reason(record), record.packets_out, talk.table.flows_evicted) == ("end_of_flow", 3, 0)
 
 
 def test_a_flood_of_syns_stays_inside_the_bound_and_loses_no_count() -> None:
