@@ -49,6 +49,14 @@ cdef inline void open_hole(Side* side, uint32_t end) noexcept nogil:
     side.hole_count += 1
 
 
+cdef inline void stay_within_window(Side* side) noexcept nogil:
+    """Give up what is too far behind for 32-bit distances: old holes, and growing backwards."""
+    while side.hole_count and side.next_sequence - side.holes[0].start > WINDOW:
+        give_up_hole(side)
+    if side.next_sequence - side.initial_sequence > WINDOW:
+        side.sequence_known = FROM_SYN
+
+
 cdef inline uint64_t fill_holes(Side* side, uint32_t start, uint32_t end) noexcept nogil:
     """Take [start, end) out of the holes; return how many bytes of it were missing until now."""
     cdef uint32_t i = 0, j, low, high
@@ -123,6 +131,7 @@ cdef inline void track_stream(Side* side, uint32_t sequence, uint32_t payload_by
         if 0 < ahead < WINDOW and not flags & TCP_RST:
             open_hole(side, start)
             side.next_sequence = start
+            stay_within_window(side)
         return
     if ahead > WINDOW or ahead < -WINDOW:
         while side.hole_count:
@@ -152,10 +161,7 @@ cdef inline void track_stream(Side* side, uint32_t sequence, uint32_t payload_by
             side.next_sequence += <uint32_t> fresh
         if side.hole_count:
             fresh += fill_holes(side, start, end)
-    while side.hole_count and side.next_sequence - side.holes[0].start > WINDOW:
-        give_up_hole(side)
-    if side.next_sequence - side.initial_sequence > WINDOW:
-        side.sequence_known = FROM_SYN      # too far on to grow backwards
+    stay_within_window(side)
     side.payload_bytes += fresh
     side.total_payload_bytes += fresh
     side.retransmitted_bytes += payload_bytes - fresh

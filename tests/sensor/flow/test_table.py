@@ -163,17 +163,22 @@ def test_a_stream_of_more_than_two_gibibytes_is_counted_exactly(*, syn: bool) ->
     assert (record.retransmitted_bytes_out, record.missed_bytes_out) == (0, missed)
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 1400)), max_size=30), st.booleans())
-def test_forged_sequence_numbers_never_make_a_count_that_is_not_there(
-    segments: list[tuple[int, int]], syn: bool
-) -> None:
+JUMPS = st.sampled_from([0, 1, 2**30 - 1, 2**30, 2**31 - 1, 2**31, 2**32 - 2**30, 2**32 - 1, 5000]) | st.integers(
+    0, 2**32 - 1
+)
+
+
+@given(st.lists(st.tuples(JUMPS, st.sampled_from([0, 0, 1, 1000, 1400])), max_size=30), st.booleans())
+def test_forged_sequence_numbers_never_make_a_count_that_is_not_there(steps: list[tuple[int, int]], syn: bool) -> None:
     talk = Conversation()
+    sequence = 1
     if syn:
-        talk.out(0, SYN, seq=1)
-    for sequence, size in segments:
+        talk.out(0, SYN, seq=sequence)
+    for jump, size in steps:
+        sequence = (sequence + jump) % 2**32
         talk.out(1, ACK, bytes(size), seq=sequence)
     for record in all_records(talk.table):
-        assert record.payload_bytes_out + record.retransmitted_bytes_out == sum(size for _, size in segments)
+        assert record.payload_bytes_out + record.retransmitted_bytes_out == sum(size for _, size in steps)
         assert record.missed_bytes_out < 31 * 2**30
 
 
