@@ -182,6 +182,20 @@ def test_forged_sequence_numbers_never_make_a_count_that_is_not_there(steps: lis
         assert record.missed_bytes_out < 31 * 2**30
 
 
+@pytest.mark.parametrize(("back", "size", "again"), [(5, 20, 0), (10, 20, 5), (2**30 - 5, 1000, 0)])
+def test_gaps_that_add_up_to_more_than_two_gibibytes_leave_no_count_wrong(back: int, size: int, again: int) -> None:
+    gap = 2**30 - 1
+    talk = Conversation().out(0, SYN, seq=1).out(1, ACK, bytes(10), seq=2)
+    sequence = 12
+    for step in (gap, gap, gap if back != 10 else 5):
+        sequence += step
+        talk.out(2, ACK, seq=sequence % 2**32)
+    talk.out(3, ACK, bytes(size), seq=(sequence - back) % 2**32)
+    (record,) = all_records(talk.table)
+    assert record.retransmitted_bytes_out == again
+    assert record.payload_bytes_out + again == 10 + size
+
+
 @pytest.mark.parametrize("flags", [ACK, FIN | ACK])
 def test_a_gap_before_a_segment_without_data_is_missed_too(flags: int) -> None:
     talk = Conversation().handshake().out(1, ACK, b"x" * 10, seq=101).out(2, flags, seq=1111)
