@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_network
 from types import FrameType
 
@@ -75,53 +75,57 @@ class SensorService:
         self._live: LiveSource | None = None
         self._source = ""
         self._drops = (0, 0)
+        self._code = 0
         self._statistics_ns = int(config.statistics.interval_s * _NS)
-        self._next_statistics_ns = time.time_ns() + self._statistics_ns
+        self._next_statistics_ns = time.monotonic_ns() + self._statistics_ns
 
     def read(self, names: Sequence[str], expression: str) -> int:
         """Count capture files one after another; return the exit code."""
-        code = 0
         with self._signals():
-            for name in names:
-                self._source = name
-                try:
-                    read_capture(name, self._table, expression, self._collect)
-                except CaptureFileError as error:
-                    self._collect()
-                    click.echo(f"error: {error}", err=True)
-                    code = 1
-                if self._stopping:
-                    self._say(f"stopped by a signal in {name}; what was read until then counts")
-                    code = 1
-                    break
+            with self._problems():
+                self._tell_news()
+                for name in names:
+                    self._source = name
+                    try:
+                        read_capture(name, self._table, expression, self._collect)
+                    except CaptureFileError as error:
+                        self._collect()
+                        self._failed(error)
+                    if self._stopping:
+                        self._say(f"stopped by a signal in {name}; what was read until then counts")
+                        self._code = 1
+                        break
             self._finish()
-            if self._ship_rest():
-                return code
-            click.echo(f"error: {self._left_in_spool()}", err=True)
-            return 1
+            if not self._ship_rest():
+                self._failed(self._left_in_spool())
+            shipper = self._outputs.shipper
+            if shipper is not None and shipper.refused:
+                self._failed(
+                    f"{shipper.refused} frames were refused by the correlator and are not stored; "
+                    f"the first because: {shipper.refusal}"
+                )
+            return self._code
 
-    def capture(self, interface: str, expression: str, user: str | None) -> int:
+    def capture(self, live: LiveSource, user: str | None) -> int:
         """Count an interface's packets until a signal ends it; return the exit code."""
-        self._live = LiveSource(interface, expression, self._config.capture)
-        self._source = interface
-        try:
-            with self._signals():
+        self._live = live
+        self._source = live.interface
+        with self._signals():
+            with self._problems():
                 if user:
                     drop_privileges(user, self._outputs.spool_paths())
-                self._say(f"listening on {interface}")
+                self._tell_news()
+                self._say(f"listening on {live.interface}")
                 while not self._stopping:
-                    if not self._live.turn(self._table, _TURN_MS):
+                    if not live.turn(self._table, _TURN_MS):
                         self._table.advance(time.time_ns() - _LIVE_LAG_NS)
                     self._collect()
                 self._take_what_the_kernel_holds()
-                self._drops = self._live.drops()
-                self._finish()
-                if not self._ship_rest():
-                    # No failure: a sensor that stops leaves to the next run what it could not send.
-                    self._say(self._left_in_spool())
-                return 0
-        finally:
-            self._live.close()
+            self._finish()
+            if not self._ship_rest():
+                # No failure: a sensor that stops leaves to the next run what it could not send.
+                self._say(self._left_in_spool())
+            return self._code
 
     def _take_what_the_kernel_holds(self) -> None:
         """Count what arrived before the stop: the kernel hands a block over after a time-out of its own."""
@@ -132,7 +136,7 @@ class SensorService:
 
     def _collect(self) -> bool:
         """Take what the table has ready; return whether to go on."""
-        now_ns = time.time_ns()
+        now_ns = time.monotonic_ns()
         rows = self._table.drain()
         self._outputs.flows(rows, now_ns)
         self._take_events()
@@ -142,8 +146,9 @@ class SensorService:
                     self._say(f"flow {row[0]}: clearing flow")
         if self._statistics_ns and now_ns >= self._next_statistics_ns:
             self._next_statistics_ns = now_ns + self._statistics_ns
-            self._statistics(now_ns)
+            self._statistics()
         self._outputs.turn(now_ns)
+        self._tell_news()
         return not self._stopping
 
     def _take_events(self) -> None:
@@ -159,36 +164,43 @@ class SensorService:
                 self._say(alarm_line(alarm))
         self._outputs.alarms(alarms)
 
-    def _statistics(self, now_ns: int) -> None:
+    def _statistics(self) -> None:
         if self._live is not None:
-            self._drops = self._live.drops()
-        stats = take_stats(self._table, self._source, now_ns, self._drops, self._outputs.shipper)
+            with suppress(OSError):  # an interface that vanished has no more to say
+                self._drops = self._live.drops()
+        stats = take_stats(self._table, self._source, time.time_ns(), self._drops, self._outputs.shipper)
+        self._say(stats_line(stats, self._outputs.shipper))
         self._outputs.statistics(stats)
-        self._say(stats_line(stats))
 
     def _finish(self) -> None:
-        """End every flow, and close the run's account with a last statistics record."""
-        stopping, self._stopping = self._stopping, False
-        while self._table.flush():
-            self._collect()
-        self._collect()
-        self._outputs.finish()
-        self._statistics(time.time_ns())
-        self._stopping = stopping
+        """End every flow, and close the run's account with a last statistics record, whatever failed before."""
+        # From here on a signal ends the wait for the correlator.
+        self._stopping = False
+        more = True
+        while more:
+            more = self._table.flush()
+            with self._problems():
+                self._collect()
+        with self._problems():
+            self._outputs.finish()
+        with self._problems():
+            self._statistics()
+        self._tell_news()
 
     def _ship_rest(self) -> bool:
         """Wait for the correlator's last acknowledgements, but not for ever; return whether all came."""
-        shipper = self._outputs.shipper
-        if shipper is None:
-            return True
         give_up_ns = int(self._config.ship.give_up_s * _NS)
-        progress_ns = time.time_ns()
-        while shipper.waiting:
-            now_ns = time.time_ns()
-            if shipper.turn(now_ns, _TURN_MS):
-                progress_ns = now_ns
-            elif now_ns - progress_ns > give_up_ns:
+        progress_ns = time.monotonic_ns()
+        while (shipper := self._outputs.shipper) is not None and shipper.waiting:
+            now_ns = time.monotonic_ns()
+            if self._stopping or now_ns - progress_ns > give_up_ns:
                 return False
+            waiting = shipper.waiting
+            with self._problems():
+                self._outputs.turn(now_ns, _TURN_MS)
+            self._tell_news()
+            if shipper.waiting < waiting:
+                progress_ns = now_ns
         return True
 
     def _left_in_spool(self) -> str:
@@ -199,6 +211,34 @@ class SensorService:
             f"they stay in {shipper.spool.directory} and the next run with this spool sends them"
         )
 
+    def _tell_news(self) -> None:
+        """Tell what happened to the outputs since the last time."""
+        for error in self._outputs.failures:
+            self._failed(error)
+        self._outputs.failures.clear()
+        if self._outputs.shipper is not None:
+            for line in self._outputs.shipper.news:
+                self._say(line)
+            self._outputs.shipper.news.clear()
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Tell an error that ends a step of the run, so that the steps after it are not left out."""
+        try:
+            yield
+        except UserError as error:
+            self._tell_news()
+            self._failed(error)
+        except BrokenPipeError:
+            # The reader of the last output went away: nothing is left to do, and nothing to say but earlier failures.
+            self._tell_news()
+            if not self._code:
+                raise
+
+    def _failed(self, problem: UserError | str) -> None:
+        click.echo(f"error: {problem}", err=True)
+        self._code = 1
+
     def _say(self, line: str) -> None:
         if self._level >= NORMAL:
             click.echo(line, err=True)
@@ -207,11 +247,14 @@ class SensorService:
     def _signals(self) -> Iterator[None]:
         def stop(_number: int, _frame: FrameType | None) -> None:
             if self._stopping:
-                # The second signal is meant: stop waiting for anything.
+                # The second signal in one stage is meant: stop waiting for anything.
                 raise KeyboardInterrupt
             self._stopping = True
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's is left as it is
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, stop) for number in numbers}
         try:
             yield
         finally:

@@ -35,7 +35,7 @@ def take_stats(
     )
 
 
-def stats_line(stats: SensorStats) -> str:
+def stats_line(stats: SensorStats, shipper: Shipper | None = None) -> str:
     """Return the counters in one line, those that are zero and say nothing left out."""
     seen = stats.packets + stats.kernel_drops
     share = 100 * stats.kernel_drops / seen if seen else 0.0
@@ -54,6 +54,10 @@ def stats_line(stats: SensorStats) -> str:
         ("alarms dropped", stats.alarms_dropped),
         ("frames waiting", stats.frames_unacknowledged),
         ("frames dropped", stats.frames_dropped),
+        ("frames refused", shipper.refused if shipper else 0),
+        ("frames resent", shipper.resends if shipper else 0),
+        ("bad answers", shipper.bad_answers if shipper else 0),
+        ("spool damage", shipper.spool.damaged if shipper else 0),
     ):
         if count:
             parts.append(f"{name} {count}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import click
 
-from sensor.cli.options import make_run, shared_options
+from sensor.capture.live import LiveSource
+from sensor.cli.options import effective_config, make_run, shared_options
 
 
 @click.command()
@@ -27,9 +29,11 @@ def capture(context: click.Context, /, words: tuple[str, ...], interface: str, *
       tunnelwatch-sensor capture -i any --ship ipc:///run/tunnelwatch/link --plaintext -u nobody
     """
     expression = " ".join(words) or options["filter_option"] or ""
-    run = make_run(options)
-    try:
-        code = run.service.capture(interface, expression, options["user"])
-    finally:
-        run.outputs.close()
+    # The interface first: what cannot be captured on must not cost an earlier run's file.
+    with closing(LiveSource(interface, expression, effective_config(options).capture)) as live:
+        run = make_run(options)
+        try:
+            code = run.service.capture(live, options["user"])
+        finally:
+            run.outputs.close()
     context.exit(code)

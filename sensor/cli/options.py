@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 import click
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from common.errors import UserError
 from common.settings import load_settings
 from sensor.batching import Batcher
+from sensor.capture.privileges import check_user
 from sensor.config import SensorConfig
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
@@ -89,9 +91,12 @@ class Run(NamedTuple):
     outputs: Outputs
 
 
-def make_run(options: dict[str, Any]) -> Run:
-    """Build a run of the sensor from the shared options."""
+def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
+    """Build a run of the sensor from the shared options; what can be checked is, before a file is written over."""
     config = effective_config(options)
+    if options.get("user"):
+        check_user(options["user"])
+    _refuse_overwriting(options["path"], inputs)
     level = TRACE if options["verbose"] else options["level"]
     format_name = _format_name(options["path"], options["format_name"], shipping=bool(config.ship.endpoint))
     if format_name == "zeek":
@@ -101,15 +106,36 @@ def make_run(options: dict[str, Any]) -> Run:
     table = make_table(config, run, trace=level >= TRACE)
     batcher = Batcher(config.name, run, config.log.batch_records, int(config.log.flush_s * _NS))
     shipper = _shipper(config, batcher, run) if config.ship.endpoint else None
+    path = options["path"] or "-"
     log = text = None
-    if format_name == "flowlog":
-        log = FlowLogFile(options["path"], batcher.header(run))
-    elif format_name:
-        text = TextFile(
-            options["path"] or "-", open_output(options["path"] or "-"), _text_format(format_name, config.name)
-        )
+    try:
+        if format_name == "flowlog":
+            log = FlowLogFile(path, batcher.header(run))
+        elif format_name:
+            text = TextFile(path, open_output(path), _text_format(format_name, config.name))
+    except BrokenPipeError:
+        # Nobody reads it, but there is a correlator to ship to.
+        if shipper is None:
+            raise
     outputs = Outputs(batcher, log, text, shipper)
     return Run(SensorService(config, table, outputs, level), outputs)
+
+
+def _refuse_overwriting(path: str | None, inputs: Sequence[str]) -> None:
+    """Refuse an output that is one of the inputs, whatever they are called."""
+    target = _regular_file(path or "-", sys.stdout)
+    for name in inputs:
+        if target is not None and target == _regular_file(name, sys.stdin):
+            raise UserError(f"{path or '-'} is read and written at once ({name}); give another path with -w")
+
+
+def _regular_file(name: str, standard: TextIO | None) -> tuple[int, int] | None:
+    """Return what tells a regular file from every other, or None where there is none."""
+    try:
+        found = (os.fstat(standard.fileno()) if standard else None) if name == "-" else Path(name).stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if found and stat.S_ISREG(found.st_mode) else None
 
 
 def effective_config(options: dict[str, Any]) -> SensorConfig:

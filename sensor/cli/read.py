@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from common.errors import UserError
+from sensor.capture.pcapfile import check_capture
 from sensor.capture.privileges import drop_privileges
 from sensor.cli.options import make_run, shared_options
 
 _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dump", ".gz", ".dmp")
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command()
 @click.argument("words", nargs=-1, required=True, metavar="FILE... [FILTER...]")
 @shared_options
 @click.option("-p", "_promiscuous", is_flag=True, hidden=True, help="Has no meaning for a file.")
@@ -36,7 +37,8 @@ def read(context: click.Context, /, words: tuple[str, ...], **options: Any) -> N
         if expression:
             raise UserError(f"two filters: {expression!r} and --filter {options['filter_option']!r}; give one")
         expression = options["filter_option"]
-    run = make_run(options)
+    check_capture(files[0], expression)
+    run = make_run(options, files)
     try:
         if options["user"]:
             drop_privileges(options["user"], run.outputs.spool_paths())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+from common.errors import UserError
 from common.records import SensorAlarm, SensorStats
 from sensor.batching import Batcher, NumberedFrame
 from sensor.output.flowlog import FlowLogFile, close_file, write_all, write_first
 from sensor.output.text import TextFormat
 from sensor.ship.link import Shipper
+
+T = TypeVar("T")
 
 
 class TextFile:
@@ -27,12 +31,13 @@ class TextFile:
         """Write record rows."""
         self._write(self._format.lines(rows))
 
+    def finish(self) -> None:
+        """Write what closes the format: its mark that nothing is missing."""
+        self._write(self._format.closing)
+
     def close(self) -> None:
-        """Write what closes the format, and close the file."""
-        try:
-            self._write(self._format.closing)
-        finally:
-            close_file(self._file, self._path)
+        """Close the file, whole or not."""
+        close_file(self._file, self._path)
 
     def _write(self, text: str) -> None:
         if text:
@@ -40,7 +45,11 @@ class TextFile:
 
 
 class Outputs:
-    """All the places of one run. Each part may be absent."""
+    """All the places of one run. Each part may be absent, and each fails on its own.
+
+    A place that fails is closed and the others go on: its error waits in ``failures`` (a reader that went
+    away is none).  The failure of the last place is raised.
+    """
 
     def __init__(
         self, batcher: Batcher, log: FlowLogFile | None, text: TextFile | None, shipper: Shipper | None
@@ -49,7 +58,7 @@ class Outputs:
         self._log = log
         self._text = text
         self.shipper = shipper
-        self._framing = log is not None or shipper is not None
+        self.failures: list[UserError] = []
 
     def spool_paths(self) -> list[Path]:
         """Return what the spool goes on writing to, if there is one."""
@@ -59,10 +68,10 @@ class Outputs:
         """Take flow rows."""
         if not rows:
             return
-        if self._text is not None:
-            self._text.write(rows)
         if self._framing:
             self._frames(self._batcher.add_flows(rows, now_ns))
+        if self._text is not None:
+            self._serve(self._text, self._text.write, rows)
 
     def alarms(self, alarms: Sequence[SensorAlarm]) -> None:
         """Take threshold alarms; they go out at once."""
@@ -74,17 +83,19 @@ class Outputs:
         if self._framing:
             self._frames([self._batcher.statistics(stats)])
 
-    def turn(self, now_ns: int) -> None:
-        """Write rows that have waited long enough, and keep the link going."""
+    def turn(self, now_ns: int, wait_ms: int = 0) -> None:
+        """Write rows that have waited long enough, and keep the link going; wait for its answers if asked to."""
         if self._framing:
             self._frames(self._batcher.due(now_ns))
         if self.shipper is not None:
-            self.shipper.turn(now_ns)
+            self._serve(self.shipper, partial(self.shipper.turn, now_ns), wait_ms)
 
     def finish(self) -> None:
-        """Write everything that still waits."""
+        """Write everything that still waits, and what closes a text."""
         if self._framing:
             self._frames(self._batcher.flush())
+        if self._text is not None:
+            self._serve(self._text, TextFile.finish, self._text)
 
     def close(self) -> None:
         """Close every place, also when one of them cannot be closed well."""
@@ -93,9 +104,28 @@ class Outputs:
                 if place is not None:
                     places.callback(place.close)
 
+    @property
+    def _framing(self) -> bool:
+        return self._log is not None or self.shipper is not None
+
     def _frames(self, frames: list[NumberedFrame]) -> None:
+        if not frames:
+            return
         if self._log is not None:
-            for frame in frames:
-                self._log.write(frame.data)
+            self._serve(self._log, self._log.write, b"".join(frame.data for frame in frames))
         if self.shipper is not None:
-            self.shipper.take(frames)
+            self._serve(self.shipper, self.shipper.take, frames)
+
+    def _serve(self, place: FlowLogFile | TextFile | Shipper, take: Callable[[T], object], what: T) -> None:
+        try:
+            take(what)
+        except (UserError, BrokenPipeError) as error:
+            with suppress(UserError, OSError):
+                place.close()
+            self._log = None if place is self._log else self._log
+            self._text = None if place is self._text else self._text
+            self.shipper = None if place is self.shipper else self.shipper
+            if not self._framing and self._text is None:
+                raise
+            if isinstance(error, UserError):
+                self.failures.append(error)

@@ -34,10 +34,6 @@ class FlowLogFile:
         """Append a frame."""
         write_all(self._file, frame, self._path)
 
-    def flush(self) -> None:
-        """Hand everything written to the operating system."""
-        write_all(self._file, b"", self._path)
-
     def close(self) -> None:
         """Finish the file."""
         close_file(self._file, self._path)

@@ -9,7 +9,7 @@ from common.link import FRAME, HELLO, PING, is_local, unpack_answer
 from sensor.batching import NumberedFrame
 from sensor.config import ShipConfig
 from sensor.ship.sender import Hello, Ping, Send, Sender
-from sensor.ship.spool import Spool
+from sensor.ship.spool import Spool, SpoolFullError
 
 _NS = 1_000_000_000
 _PING_NS = 10 * _NS
@@ -29,7 +29,9 @@ class Shipper:
                 f"a plaintext link to {config.endpoint} would leave this host; use tcp://127.0.0.1:PORT or ipc://PATH"
             )
         self._spool = spool
+        self._full = False
         self.bad_answers = 0
+        self.news: list[str] = []  # lines for the user, who has not seen them yet
         self._sender = Sender(config.window_frames, int(config.resend_s * _NS), _PING_NS)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
@@ -46,6 +48,7 @@ class Shipper:
             ) from None
         for run, sequence in spool.recover():
             self._sender.add(run, sequence)
+        self.news += spool.damage
 
     @property
     def waiting(self) -> int:
@@ -53,14 +56,35 @@ class Shipper:
         return self._sender.waiting
 
     @property
+    def refused(self) -> int:
+        """Frames that the correlator will never store."""
+        return self._sender.refused
+
+    @property
+    def refusal(self) -> str:
+        """Why the first of them was refused."""
+        return self._sender.refusal
+
+    @property
+    def resends(self) -> int:
+        """Frames that went out once more, because no answer came."""
+        return self._sender.resends
+
+    @property
     def spool(self) -> Spool:
         """The spool, for its counters."""
         return self._spool
 
     def take(self, frames: list[NumberedFrame]) -> None:
-        """Spool frames and queue them to be sent."""
+        """Spool frames and queue them to be sent; without room on the disk they are dropped and counted."""
         for frame in frames:
-            dropped = self._spool.append(frame.sequence, frame.data)
+            try:
+                dropped = self._spool.append(frame.sequence, frame.data)
+            except SpoolFullError as error:
+                if not self._full:
+                    self._full = True
+                    self.news.append(f"{error}; {self._spool.frames_dropped} frames dropped so far")
+                continue
             for run, sequence in dropped:
                 self._sender.forget(run, sequence)
             self._sender.add(self._spool.run, frame.sequence)
@@ -80,7 +104,10 @@ class Shipper:
             except WireError:
                 self.bad_answers += 1
                 continue
+            refused_before = self.refused
             if self._sender.answered(answer, now_ns):
+                if self.refused and not refused_before:
+                    self.news.append(f"the correlator refused a frame: {self.refusal}; what it refuses is not stored")
                 self._spool.acknowledge(answer.run, answer.sequence)
         progress = self.waiting < waiting
         self._send(now_ns)

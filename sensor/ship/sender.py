@@ -53,6 +53,7 @@ class Sender:
         self._spoke_ns = 0
         self.resends = 0
         self.refused = 0
+        self.refusal = ""  # the reason of the first
 
     @property
     def waiting(self) -> int:
@@ -128,6 +129,7 @@ class Sender:
             return False
         if answer.kind == REFUSED:
             self.refused += 1
+            self.refusal = self.refusal or answer.reason or "no reason given"
         self._progress_ns = now_ns
         self.forget(answer.run, answer.sequence)
         return True

@@ -6,6 +6,7 @@ The directory belongs to one sensor process at a time.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -18,8 +19,13 @@ from common.flowlog import FILE_HEADER, Frame, check_file_header, decode_payload
 
 # A user's own flow logs in the same directory are not the spool's to ship and delete.
 _SEGMENT_NAME = re.compile(r"([0-9]{20})-([0-9]{6,})\.flowlog")
+_ASIDE = ".damaged"
 # Losing the oldest segment at the bound must not lose most of the spool.
 _SEGMENTS_IN_BOUND = 4
+
+
+class SpoolFullError(UserError):
+    """No room on the disk for one frame; a later one may find some."""
 
 
 @dataclass(slots=True)
@@ -49,6 +55,7 @@ class Spool:
         self.size_bytes = 0
         self.frames_dropped = 0
         self.damaged = 0
+        self.damage: list[str] = []  # what recovery found, a line for each file
         self._lock = self._take_lock()
 
     def recover(self) -> list[tuple[int, int]]:
@@ -65,7 +72,8 @@ class Spool:
 
     def own_paths(self) -> list[Path]:
         """Return the lock and the segments, and the directory too when there is nothing else in it."""
-        own = [self.directory / "lock", *self._segments_on_disk()]
+        aside = [path for path in self.directory.glob(f"*{_ASIDE}") if _SEGMENT_NAME.fullmatch(path.stem)]
+        own = [self.directory / "lock", *self._segments_on_disk(), *aside]
         return [self.directory, *own] if set(self.directory.iterdir()) <= set(own) else own
 
     def _segments_on_disk(self) -> list[Path]:
@@ -77,12 +85,18 @@ class Spool:
         return [path for _, _, path in sorted((int(name[1]), int(name[2]), path) for name, path in found if name)]
 
     def append(self, sequence: int, frame: bytes) -> list[tuple[int, int]]:
-        """Write a frame; return (run, last sequence) of the segments dropped to keep the bound."""
+        """Write a frame; return (run, last sequence) of the segments dropped to keep the bound.
+
+        SpoolFullError, after counting the frame as dropped, when the disk has no room for it.
+        """
         segment = self._segments[-1] if self._segments and self._writing is not None else None
-        if segment is None or segment.size + len(frame) > self._segment_bytes:
-            segment = self._new_segment()
-        assert self._writing is not None  # a new segment opens it
-        self._write(frame, segment)
+        try:
+            if segment is None or segment.size + len(frame) > self._segment_bytes:
+                segment = self._new_segment()
+            self._write(frame, segment)
+        except SpoolFullError:
+            self.frames_dropped += 1
+            raise
         segment.places[sequence] = (segment.size, len(frame))
         segment.last_sequence = sequence
         segment.size += len(frame)
@@ -185,7 +199,10 @@ class Spool:
                 view = view[os.write(self._writing, view) :]
         except OSError as error:
             # A half-written frame must not stand before the next one.
-            os.ftruncate(self._writing, segment.size)
+            try:
+                os.ftruncate(self._writing, segment.size)
+            except OSError:
+                self._close_writing()
             raise self._problem(error) from None
 
     def _unusable(self, error: OSError) -> UserError:
@@ -194,7 +211,8 @@ class Spool:
         )
 
     def _problem(self, error: OSError) -> UserError:
-        return UserError(
+        problem = SpoolFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else UserError
+        return problem(
             f"cannot write to the spool {self.directory}: {error.strerror}; make room or give another --spool"
         )
 
@@ -212,20 +230,38 @@ class Spool:
             raise self._unusable(error) from None
 
     def _read_segment(self, path: Path) -> Segment | None:
-        """Index a segment that an earlier run left; one that nothing can be read from stays where it is."""
+        """Index a segment that an earlier run left; one that nothing can be read from is moved aside."""
         try:
             content = path.read_bytes()
-        except OSError:
+        except OSError as error:
             self.damaged += 1
+            self._move_aside(path, f"cannot be read ({error.strerror})")
             return None
         segment = Segment(path, 0, b"", len(content))
+        before = self.damaged
         # A kill before the file's header was written leaves less than that.
         whole = FILE_HEADER.startswith(content) or self._index(segment, memoryview(content))
         if segment.header and segment.places:
+            if not whole:
+                self.damage.append(
+                    f"the spool's {path} is damaged in {self.damaged - before} places; "
+                    f"the {len(segment.places)} frames that are whole will be sent"
+                )
             return segment
         if whole:
             path.unlink(missing_ok=True)
+        else:
+            self._move_aside(path, "holds no frame that can be sent")
         return None
+
+    def _move_aside(self, path: Path, fact: str) -> None:
+        aside = path.with_name(path.name + _ASIDE)
+        try:
+            path.rename(aside)
+        except OSError as error:
+            self.damage.append(f"the spool's {path} {fact}, and cannot be moved aside: {error.strerror}")
+        else:
+            self.damage.append(f"the spool's {path} {fact}; it is kept as {aside.name}")
 
     def _index(self, segment: Segment, data: memoryview) -> bool:
         """Note where a segment's frames lie; return whether all was well. A torn tail is normal after a kill."""

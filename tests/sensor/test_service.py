@@ -6,17 +6,26 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 from packets import CLIENT, SERVER, SYN, T0, S, pcap, tcp_frame
-from programs import SENSOR, run, running
+from programs import SENSOR, error_line, run, running
+from rec_router import Router, until
 
 from common.errors import UserError
-from common.flowlog import Frame, check_file_header, decode_payload, scan_frames
+from common.flowlog import Frame, check_file_header, decode_frame, decode_payload, scan_frames
+from common.link import REFUSED, pack_answer
 from common.records import RecordReader, SensorStats
+from sensor.batching import Batcher
+from sensor.capture.live import CaptureError, LiveSource
 from sensor.config import FlowConfig, SensorConfig
-from sensor.service import make_table
+from sensor.flow._table import FlowTable
+from sensor.output.fanout import Outputs, TextFile
+from sensor.output.text import ndjson_format
+from sensor.service import SensorService, make_table
 
 DATA = pcap((T0 + n * S, tcp_frame((CLIENT[0], 2000 + n), SERVER, SYN)) for n in range(20))
 
@@ -72,6 +81,148 @@ def test_open_flows_are_written_when_a_capture_is_stopped(tmp_path: Path) -> Non
         assert sensor.stop(signal.SIGINT) == 0
     (row,) = [json.loads(line) for line in target.read_text().splitlines()]
     assert (row["server_port"], row["payload_bytes_out"], row["end_reason"]) == (9, 5, "forced")
+
+
+class RefusingRouter(Router):
+    """A correlator that takes no frame."""
+
+    def _frame(self, peer: bytes, raw: bytes, *, acknowledge: bool) -> None:
+        del acknowledge
+        batch = decode_frame(raw)
+        self.send(peer, pack_answer(REFUSED, batch.run, batch.sequence, "field 3 is no number"))
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(DATA)
+    return path
+
+
+def shipping(tmp_path: Path, *words: str) -> list[str]:
+    return [*words, "--ship", f"ipc://{tmp_path}/link", "--plaintext", "--spool", str(tmp_path / "spool")]
+
+
+def serve(router: Router, process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Be the correlator until the sensor ends; return its exit code and what it said."""
+    until(lambda: process.poll() is not None, router.turn)
+    assert process.stderr is not None
+    with process.stderr as stderr:
+        return process.returncode, stderr.read()
+
+
+def test_a_full_disk_for_text_does_not_starve_the_correlator(tmp_path: Path, capture: Path) -> None:
+    router = Router(f"ipc://{tmp_path}/link")
+    command = shipping(tmp_path, SENSOR, "read", str(capture), "-w", "/dev/full", "--format", "ndjson")
+    code, err = serve(router, subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    router.close()
+    assert code == 1
+    assert "cannot write /dev/full: No space left" in error_line(err)
+    assert sum(len(batch.records) for batch in map(decode_frame, router.frames) if batch.kind == "flow") == 20
+    assert "packets 20" in err
+
+
+def test_a_reader_that_went_away_does_not_starve_the_correlator(tmp_path: Path, capture: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    router = Router(f"ipc://{tmp_path}/link")
+    command = shipping(tmp_path, SENSOR, "read", str(capture), "--format", "csv")
+    process = subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    code, err = serve(router, process)
+    router.close()
+    assert (code, "error" in err) == (0, False)
+    assert sum(len(batch.records) for batch in map(decode_frame, router.frames) if batch.kind == "flow") == 20
+
+
+def test_refused_frames_are_said_and_reading_fails(tmp_path: Path, capture: Path) -> None:
+    router = RefusingRouter(f"ipc://{tmp_path}/link")
+    command = shipping(tmp_path, SENSOR, "read", str(capture))
+    code, err = serve(router, subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    router.close()
+    assert code == 1
+    assert error_line(err) == (
+        "error: 2 frames were refused by the correlator and are not stored; the first because: field 3 is no number"
+    )
+
+
+def test_damage_in_the_spool_is_said_at_the_start(tmp_path: Path, capture: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    path = tmp_path / "spool" / f"{1:020d}-000001.flowlog"
+    path.write_bytes(b"nonsense")
+    router = Router(f"ipc://{tmp_path}/link")
+    command = shipping(tmp_path, SENSOR, "read", str(capture))
+    code, err = serve(router, subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    router.close()
+    assert code == 0
+    assert err.splitlines()[0].startswith(f"the spool's {path} holds no frame that can be sent")
+    assert "spool damage 1" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_wait_for_the_correlator_at_once(tmp_path: Path, capture: Path, number: int) -> None:
+    with running(*shipping(tmp_path, SENSOR, "read", str(capture))) as sensor:
+        sensor.wait_for("packets 20")
+        assert sensor.stop(number, timeout=10) == 1
+    assert "they stay in" in error_line("\n".join(sensor.lines))
+    assert any((tmp_path / "spool").glob("*.flowlog"))
+
+
+def test_the_signal_that_stops_a_capture_does_not_end_the_wait(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to capture")
+    with running(*shipping(tmp_path, SENSOR, "capture", "-i", "lo", "udp port 9")) as sensor:
+        sensor.wait_for("listening on lo")
+        sensor.process.send_signal(signal.SIGTERM)
+        sensor.wait_for("packets 0")
+        router = Router(f"ipc://{tmp_path}/link")
+        until(lambda: sensor.process.poll() is not None, router.turn)
+        router.close()
+    assert sensor.process.returncode == 0
+    assert "they stay in" not in "".join(sensor.lines)
+    assert [decode_frame(raw).kind for raw in router.frames] == ["stats"]
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_terminal_that_hangs_up_ends_the_reading_unless_nohup_says_not_to(tmp_path: Path, *, ignored: bool) -> None:
+    fifo, target = tmp_path / "pipe", tmp_path / "a.ndjson"
+    os.mkfifo(fifo)
+    command = [*(["nohup"] if ignored else []), SENSOR, "read", str(fifo), "-w", str(target), "-t", "0.01"]
+    with running(*command) as sensor, fifo.open("wb", buffering=0) as pipe:
+        pipe.write(DATA[: len(DATA) // 2])
+        sensor.wait_for("packets 9")
+        sensor.process.send_signal(signal.SIGHUP)
+        if ignored:
+            pipe.write(DATA[len(DATA) // 2 :])
+            sensor.wait_for("packets 20")
+        else:
+            assert sensor.process.wait(20) == 1
+            sensor.wait_for("stopped by a signal")
+    assert ignored or len(target.read_text().splitlines()) == 9
+
+
+def test_an_error_of_the_source_still_ends_every_flow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Vanishing:
+        interface = "eth0"
+
+        def turn(self, table: FlowTable, _wait_ms: int) -> int:
+            if table.packets:
+                raise CaptureError("eth0 is gone")
+            table.feed_frame(1, T0, tcp_frame(CLIENT, SERVER, SYN))
+            return 1
+
+        def drops(self) -> tuple[int, int]:
+            raise OSError("no such device")
+
+    target = tmp_path / "a.ndjson"
+    outputs = Outputs(Batcher("s", 1, 9, S), None, TextFile("a", target.open("wb"), ndjson_format("s")), None)
+    service = SensorService(SensorConfig(), make_table(SensorConfig(), 1, trace=False), outputs, 1)
+    assert service.capture(cast("LiveSource", Vanishing()), None) == 1
+    outputs.close()
+    assert json.loads(target.read_text())["end_reason"] == "forced"
+    assert capsys.readouterr().err.splitlines() == [
+        "listening on eth0", "error: eth0 is gone", "packets 1, drops 0 (0%), flows 1 (0 open), records 1",
+    ]  # fmt: skip
 
 
 def test_home_networks_are_masked_to_their_prefix() -> None:

@@ -38,6 +38,10 @@ def test_the_link_and_the_spool_are_counted(table, tmp_path):
     taken = take_stats(table, "eth0", T0, (0, 0), shipper)
     assert (taken.frames_unacknowledged, taken.frames_dropped) == (2, 5)
     assert taken.spool_bytes == sum(path.stat().st_size for path in (tmp_path / "spool").glob("*.flowlog"))
+    shipper.bad_answers, spool.damaged, shipper._sender.refused, shipper._sender.resends = 1, 2, 3, 4
+    assert stats_line(taken, shipper).endswith(
+        "frames dropped 5, frames refused 3, frames resent 4, bad answers 1, spool damage 2"
+    )
     shipper.close()
 
 

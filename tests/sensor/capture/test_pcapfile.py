@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packets import CLIENT, SERVER, SYN, T0, accounted, pcap, tcp_frame
 
-from sensor.capture.pcapfile import CaptureFileError, read_capture
+from sensor.capture.pcapfile import CaptureFileError, check_capture, read_capture
 from sensor.flow._table import FlowTable
 
 DATA = pcap((T0 + n * 1000, tcp_frame((CLIENT[0], 1 + n), SERVER, SYN)) for n in range(50))
@@ -103,3 +103,40 @@ def test_a_missing_file_a_directory_and_a_bad_filter_are_one_line_each(tmp_path:
     assert "No such file" in problem(tmp_path / "missing")[0]
     assert "Is a directory" in problem(tmp_path)[0]
     assert "syntax error" in problem(path, "tcp prt 80")[0]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), ValueError("a bug"), EOFError("a bug")])
+def test_what_collect_raises_is_not_the_captures_fault(tmp_path: Path, error: Exception) -> None:
+    path = tmp_path / "a.pcap.gz"
+    path.write_bytes(gzip.compress(DATA))
+
+    def collect() -> bool:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        read_capture(str(path), FlowTable(), "", collect)
+    assert caught.value is error
+
+
+def test_bytes_that_do_not_unpack_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap.gz"
+    packed = bytearray(gzip.compress(os.urandom(4000)))
+    packed[10:30] = b"\xff" * 20
+    path.write_bytes(packed)
+    assert "cannot be unpacked" in problem(path)[0]
+
+
+def test_what_can_be_checked_is_checked_before_anything_is_counted(tmp_path: Path) -> None:
+    path, fifo = tmp_path / "a.pcap", tmp_path / "pipe"
+    path.write_bytes(DATA)
+    os.mkfifo(fifo)
+    check_capture(str(path), "tcp port 80")
+    check_capture(str(fifo), "")  # and nobody waits for its writer
+    check_capture(str(path), "type mgt")  # of another link type
+    for name, expression, words in (
+        (tmp_path / "none", "", "No such file"),
+        (tmp_path, "", "Is a directory"),
+        (path, "tcp prt 80", "syntax error"),
+    ):
+        with pytest.raises(CaptureFileError, match=words):
+            check_capture(str(name), expression)

@@ -147,6 +147,41 @@ def test_a_mistake_is_one_line_and_exit_code_1(capture: Path, tmp_path: Path, ar
     assert words in error_line(err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["{typo}", "-w", "{log}"], "No such file"),
+        (["{capture}", "-w", "{log}", "tcp prt 80"], "bad filter"),
+        (["{capture}", "-w", "{log}", "-u", "no-such-user"], "no user"),
+        (["{capture}", "-w", "{log}", "--home", "10.0.0.0/99"], "bad home network"),
+        (["{capture}", "-w", "{log}", "--ship", "tcp://192.0.2.1:1", "--plaintext"], "would leave this host"),
+        (["{log}", "-w", "{log}"], "is read and written at once"),
+        (["{capture}", "{log}", "-w", "{link}"], "is read and written at once"),
+        (["-", "-w", "{log}"], "is read and written at once"),
+    ],
+)
+def test_a_mistake_leaves_the_file_of_an_earlier_run_alone(
+    capture: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    log, link = tmp_path / "good.flowlog", tmp_path / "link.flowlog"
+    log.write_bytes(DATA)
+    link.symlink_to(log)
+    places = {"typo": tmp_path / "typo.pcap", "capture": capture, "log": log, "link": link}
+    command = [SENSOR, "read", *(word.format(**places) for word in arguments), "--spool", str(tmp_path / "spool")]
+    with log.open("rb") as stdin:
+        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert words in error_line(done.stderr)
+    assert log.read_bytes() == DATA
+
+
+def test_a_full_disk_still_gives_the_account(capture: Path) -> None:
+    code, _, err = run(SENSOR, "read", str(capture), "-w", "/dev/full", "--format", "ndjson")
+    assert code == 1
+    assert "cannot write /dev/full: No space left" in error_line(err)
+    assert "packets 7, drops 0 (0%), flows 7 (0 open), records 7" in err
+
+
 def test_damage_in_one_file_does_not_keep_the_next_from_being_read(capture: Path, tmp_path: Path) -> None:
     torn = tmp_path / "torn.pcap"
     torn.write_bytes(DATA[:-1])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import nullcontext
 
 import pytest
 from rec_records import RUN, T0, S, alarm, flow, header, stats
@@ -71,8 +73,16 @@ def test_text_gets_flows_as_they_come_and_nothing_else(batcher, path):
 
 def test_a_text_format_is_opened_and_closed(batcher, path):
     outputs = Outputs(batcher, None, text_file(path, zeek_format()), None)
+    outputs.finish()
     outputs.close()
     assert path.read_text() == zeek_format().opening + zeek_format().closing
+
+
+def test_a_text_that_was_not_finished_does_not_look_so(batcher, path):
+    outputs = Outputs(batcher, None, text_file(path, zeek_format()), None)
+    outputs.flows([flow()], 0)
+    outputs.close()
+    assert "#close" not in path.read_text()
 
 
 def test_a_text_that_cannot_be_opened_is_one_line_and_closed():
@@ -124,8 +134,60 @@ def test_a_place_that_cannot_be_closed_does_not_keep_the_others_open(batcher, pa
     log._file.close()
     log._file, log._path = open_output("/dev/full"), "/dev/full"
     outputs = Outputs(batcher, log, None, shipper)
-    with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
-        outputs.statistics(stats())
-    with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
-        outputs.close()
+    outputs.statistics(stats())
+    assert [str(error)[:38] for error in outputs.failures] == ["cannot write /dev/full: No space left "]
+    outputs.close()
     Spool(tmp_path / "spool", RUN + 1, header(), 1 << 20, 1 << 16).close()
+
+
+def on_a_full_disk() -> TextFile:
+    return text_file("/dev/full", ndjson_format("tap-1"))
+
+
+def test_a_text_that_fails_is_closed_and_the_flow_log_goes_on(batcher, path):
+    text = on_a_full_disk()
+    outputs = Outputs(batcher, FlowLogFile(str(path), header()), text, None)
+    for number in range(4):
+        outputs.flows([flow(flow_id=number)], 0)
+    assert text._file.closed
+    assert ["No space left" in str(error) for error in outputs.failures] == [True]
+    outputs.finish()
+    outputs.close()
+    assert [len(batch.records) for batch in batches_of(path)[1:]] == [2, 2]
+
+
+def test_a_flow_log_that_fails_leaves_the_text_whole(batcher, path):
+    log = FlowLogFile(str(path.with_name("log")), header())
+    log._file.close()
+    log._file, log._path = open_output("/dev/full"), "/dev/full"
+    outputs = Outputs(batcher, log, text_file(path, ndjson_format("tap-1")), None)
+    for number in range(6):
+        outputs.flows([flow(flow_id=number)], 0)
+    outputs.finish()
+    outputs.close()
+    assert len(outputs.failures) == 1
+    assert len(path.read_text().splitlines()) == 6
+
+
+def test_the_failure_of_the_last_place_ends_the_run(batcher):
+    outputs = Outputs(batcher, None, on_a_full_disk(), None)
+    with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
+        outputs.flows([flow()], 0)
+    outputs.flows([flow()], 0)
+    outputs.finish()
+    outputs.close()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_reader_that_went_away_ends_only_its_own_place(batcher, path, tmp_path, alone):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    text = text_file(pipe, ndjson_format("tap-1"))
+    os.close(reading)
+    outputs = Outputs(batcher, None if alone else FlowLogFile(str(path), header()), text, None)
+    with pytest.raises(BrokenPipeError) if alone else nullcontext():
+        outputs.flows([flow(), flow()], 0)
+    assert outputs.failures == []
+    outputs.close()
+    assert alone or len(batches_of(path)) == 2

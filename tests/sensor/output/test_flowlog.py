@@ -18,7 +18,6 @@ def test_the_file_is_whole_after_every_frame(tmp_path):
     for sequence in (1, 2):
         log.write(frame(sequence))
         assert path.read_bytes() == flow_log(header(), *(frame(n) for n in range(1, sequence + 1)))
-    log.flush()
     log.close()
     assert path.read_bytes() == flow_log(header(), frame(1), frame(2))
 

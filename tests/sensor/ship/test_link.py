@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import time
 from functools import partial
 
@@ -9,7 +10,7 @@ from rec_router import Router, until
 
 from common.errors import UserError
 from common.flowlog import decode_frame
-from common.link import FRAME, HELLO, PING
+from common.link import FRAME, HELLO, PING, REFUSED, pack_answer
 from sensor.batching import NumberedFrame
 from sensor.config import ShipConfig
 from sensor.ship.link import Shipper
@@ -174,6 +175,52 @@ def test_frames_whose_file_is_gone_are_counted_and_not_waited_for(setup):
     until(lambda: not shipper.waiting, setup.both(shipper, router))
     assert sequences(router) == [1, 2]
     assert shipper.spool.frames_dropped == 1
+
+
+def test_a_full_disk_costs_the_frames_that_found_no_room_and_is_said_once(setup, monkeypatch):
+    shipper, router = setup.shipper(window_frames=4), setup.router()
+    setup.take(shipper, 1, 3)
+    write, full = shipper.spool._write, True
+
+    def write_or_not(data, segment) -> None:
+        if full:
+            raise shipper.spool._problem(OSError(errno.ENOSPC, "No space left on device"))
+        write(data, segment)
+
+    monkeypatch.setattr(shipper.spool, "_write", write_or_not)
+    setup.take(shipper, 4, 6)
+    full = False
+    setup.take(shipper, 7, 12)
+    assert shipper.spool.frames_dropped == 3
+    assert [line.partition(": ")[2] for line in shipper.news] == [
+        "No space left on device; make room or give another --spool; 1 frames dropped so far"
+    ]
+    assert shipper.waiting == 9
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == [1, 2, 3, 7, 8, 9, 10, 11, 12]
+    assert router.gaps == [(RUN, 3, 7)]
+
+
+def test_the_first_refusal_is_said_and_all_are_counted(setup):
+    shipper, router = setup.shipper(), setup.router()
+    setup.take(shipper, 1, 2)
+    until(lambda: len(router.frames) > 1, setup.both(shipper, router, acknowledge=False))
+    for sequence, reason in ((1, "field 3"), (2, "field 4")):
+        router.send_all(pack_answer(REFUSED, RUN, sequence, reason))
+    until(lambda: not shipper.waiting, setup.both(shipper, router, acknowledge=False))
+    assert (shipper.refused, shipper.refusal) == (2, "field 3")
+    assert shipper.news == ["the correlator refused a frame: field 3; what it refuses is not stored"]
+
+
+def test_damage_in_the_spool_is_news(setup):
+    before = setup.shipper(OLD)
+    setup.take(before, 1, 1, OLD)
+    setup.shippers.remove(before)
+    before.close()
+    (path,) = setup.directory.glob("*.flowlog")
+    path.write_bytes(b"not a flow log")
+    shipper = setup.shipper()
+    assert shipper.news == shipper.spool.damage != []
 
 
 def test_a_turn_says_whether_frames_were_taken(setup):

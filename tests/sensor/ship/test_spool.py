@@ -15,7 +15,7 @@ from rec_records import RUN, flow, flow_log, frame, header
 
 from common.errors import UserError
 from common.flowlog import FILE_HEADER, Frame, check_file_header, decode_frame, scan_frames
-from sensor.ship.spool import Spool
+from sensor.ship.spool import Spool, SpoolFullError
 
 MIB = 1 << 20
 OLD = RUN - 1
@@ -202,6 +202,7 @@ class TestRecovery:
         held = spool(directory)
         assert held.recover() == [(OLD, 1), (OLD, 3)]
         assert held.damaged == 1
+        assert held.damage == [f"the spool's {path} is damaged in 1 places; the 2 frames that are whole will be sent"]
         held.close()
 
     def test_a_frame_of_a_newer_version_does_not_hide_the_others(self, directory):
@@ -221,15 +222,28 @@ class TestRecovery:
         [FILE_HEADER[:8] + b"\0\x02\0\0" + header(), b"not a flow log", flow_log(b"\xff" * 50)],
         ids=["newer version", "something else", "only damage"],
     )
-    def test_a_segment_that_nothing_can_be_read_from_stays_where_it_is(self, directory, content):
+    def test_a_segment_that_nothing_can_be_read_from_is_moved_aside_and_said(self, directory, content):
         directory.mkdir()
         path = directory / f"{OLD:020d}-000001.flowlog"
         path.write_bytes(content)
         held = spool(directory)
         assert held.recover() == []
         assert held.damaged == 1
+        assert held.damage == [f"the spool's {path} holds no frame that can be sent; it is kept as {path.name}.damaged"]
+        aside = path.with_name(path.name + ".damaged")
+        # Somebody else may have to write here after us; what we moved is no reason not to.
+        assert set(held.own_paths()) == {directory, directory / "lock", aside}
         held.close()
-        assert path.read_bytes() == content
+        assert aside.read_bytes() == content
+        assert segments(directory) == []
+
+    def test_a_segment_that_cannot_be_read_at_all_is_moved_aside_and_said(self, directory):
+        path = directory / f"{OLD:020d}-000001.flowlog"
+        path.mkdir(parents=True)
+        held = spool(directory)
+        assert held.recover() == []
+        assert held.damage == [f"the spool's {path} cannot be read (Is a directory); it is kept as {path.name}.damaged"]
+        held.close()
 
     @pytest.mark.parametrize("name", ["today.flowlog", "1-1.flowlog", "notes.txt", f"{OLD:020d}-000001.flowlog.bak"])
     def test_other_files_in_the_directory_are_not_the_spools(self, directory, name):
@@ -278,8 +292,9 @@ class TestProblems:
         ballast = small_disk / "ballast"
         ballast.write_bytes(bytes(64 << 10))
         rows = [flow()] * 9
-        with pytest.raises(UserError, match=r"^cannot write to the spool .*: No space left on device; make room or"):
+        with pytest.raises(SpoolFullError, match=r"^cannot write to the spool .*: No space left on device; make room"):
             exhaust(held.append(sequence, frame(sequence, rows)) for sequence in count(1))
+        assert held.frames_dropped == 1
         written = last_of(held)
         assert written > 10
         ballast.unlink()
@@ -300,8 +315,9 @@ class TestProblems:
         ballast = small_disk / "ballast"
         fill(ballast)
         for _ in range(2):
-            with pytest.raises(UserError, match="No space left on device"):
+            with pytest.raises(SpoolFullError, match="No space left on device"):
                 held.append(2, frame(2))
+        assert held.frames_dropped == 2
         assert len(segments(directory)) == 1
         assert held.read(RUN, 1) == frame(1)
         ballast.unlink()
