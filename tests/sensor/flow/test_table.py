@@ -405,8 +405,8 @@ def test_time_that_steps_back_by_years_ends_nothing_and_timeouts_go_on() -> None
 def test_a_flow_goes_on_under_the_clock_as_it_was_set_back() -> None:
     hour = 3600
     talk = Conversation(FlowTable(active_timeout_ns=0)).handshake(hour)
-    for second in (1, 2, 30):
-        talk.out(second, ACK, b"x", seq=100 + second)
+    for number in (1, 2, 30):
+        talk.out(number, ACK, b"x", seq=100 + number)
     first, second = all_records(talk.table)
     assert (first.start_ns, first.end_ns, first.packets_out) == (T0 + hour * S, T0 + hour * S + 20_000_000, 2)
     assert (second.start_ns, second.end_ns, second.packets_out) == (T0 + S, T0 + 30 * S, 3)
