@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -12,27 +14,55 @@ import click
 from common import __version__
 from common.errors import UserError
 
+# No room, or closed: of all files only standard output is written without naming it in the error.
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 class Group(click.Group):
     """A command group whose commands fail in one line: UserError becomes ``error: ...`` and its exit code."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the group's own options; its help is written here."""
+        with _one_line(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; mend what may go wrong outside of it."""
+        with _one_line(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _one_line(ctx: click.Context) -> Iterator[None]:
+    """Turn errors that a person has to mend into one line and an exit code."""
+    if sys.stdout is None:
+        # Started with >&-: what is written fails as it would there, and no other file gets the number 1.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    try:
         try:
-            try:
-                return super().invoke(ctx)
-            finally:
-                # What print() still holds must fail here, if it does, and not when the interpreter ends.
-                sys.stdout.flush()
-        except UserError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except BrokenPipeError:
-            # The reader of our output went away (`| head`): not an error, and nothing more to say.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
+            yield
+        finally:
+            # What print() still holds must fail here, if it does, and not when the interpreter ends.
+            sys.stdout.flush()
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        ctx.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, and nothing more to say.
+        _discard_output()
+        ctx.exit(0)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
+            raise
+        _discard_output()
+        click.echo(f"error: cannot write to standard output: {error.strerror}; make room or redirect it", err=True)
+        ctx.exit(1)
+
+
+def _discard_output() -> None:
+    """Let what is still held go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def version_option(program: str) -> Callable[[Any], Any]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_network
 from typing import Annotated
 
 import msgspec
+
+from common.errors import UserError
+from common.link import is_local
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
@@ -77,3 +81,34 @@ class SensorConfig(msgspec.Struct, frozen=True, kw_only=True):
     statistics: StatisticsConfig = StatisticsConfig()
     log: LogConfig = LogConfig()
     ship: ShipConfig = ShipConfig()
+
+
+def check_config(config: SensorConfig) -> None:
+    """Check what the types cannot say, with nothing opened yet; UserError in one line."""
+    if not config.name.isprintable():
+        raise UserError(f"a sensor's name is printable text, not {config.name!r}; give another with --sensor")
+    home_networks(config.flow)
+    if config.ship.endpoint:
+        check_link(config.ship)
+
+
+def home_networks(flow: FlowConfig) -> list[tuple[bytes, int]]:
+    """Return (packed address, prefix length) of the networks that are the user's own."""
+    networks = []
+    for text in flow.home:
+        try:
+            network = ip_network(text, strict=False)
+        except ValueError as error:
+            raise UserError(f"bad home network: {error}; write 10.0.0.0/8 or fd00::/8") from None
+        networks.append((network.network_address.packed, network.prefixlen))
+    return networks
+
+
+def check_link(ship: ShipConfig) -> None:
+    """Refuse a link that would carry records over a network as plain text."""
+    if not ship.plaintext:
+        raise UserError("an encrypted link is not available yet; add --plaintext and use a loopback or ipc endpoint")
+    if not is_local(ship.endpoint):
+        raise UserError(
+            f"a plaintext link to {ship.endpoint} would leave this host; use tcp://127.0.0.1:PORT or ipc://PATH"
+        )

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from ipaddress import ip_network
 from types import FrameType
 
 import click
@@ -18,7 +17,7 @@ from sensor.alarms import alarm_line, pair_text
 from sensor.capture.live import LiveSource
 from sensor.capture.pcapfile import CaptureFileError, read_capture
 from sensor.capture.privileges import drop_privileges
-from sensor.config import FlowConfig, SensorConfig
+from sensor.config import SensorConfig, home_networks
 from sensor.flow._table import FlowTable
 from sensor.output.fanout import Outputs
 from sensor.stats import stats_line, take_stats
@@ -46,21 +45,10 @@ def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
         alarm_packets=config.alarm.packets,
         vlan_in_key=flow.vlan_in_key,
         trace=trace,
-        home=_home(flow),
+        home=home_networks(flow),
         first_flow_id=run,
         seed=os.urandom(32),
     )
-
-
-def _home(flow: FlowConfig) -> list[tuple[bytes, int]]:
-    networks = []
-    for text in flow.home:
-        try:
-            network = ip_network(text, strict=False)
-        except ValueError as error:
-            raise UserError(f"bad home network: {error}; write 10.0.0.0/8 or fd00::/8") from None
-        networks.append((network.network_address.packed, network.prefixlen))
-    return networks
 
 
 class SensorService:
@@ -113,7 +101,7 @@ class SensorService:
         with self._signals():
             with self._problems():
                 if user:
-                    drop_privileges(user, self._outputs.spool_paths())
+                    drop_privileges(user, self._outputs.spool_paths(), self._outputs.spool_directory())
                 self._tell_news()
                 self._say(f"listening on {live.interface}")
                 while not self._stopping:

@@ -22,14 +22,23 @@ def check_user(user: str) -> pwd.struct_passwd:
     return account
 
 
-def drop_privileges(user: str, own: Sequence[Path] = ()) -> None:
+def drop_privileges(user: str, own: Sequence[Path] = (), spool: Path | None = None) -> None:
     """Become ``user`` for good, groups included; UserError when that is not possible.
 
-    The paths ``own`` are handed to the user first, because they are written later.
+    The paths ``own`` are handed to the user first, because they are written later.  The directory
+    ``spool`` has to be one that the user may write to.
     """
     account = check_user(user)
-    if os.geteuid() != 0:
-        return
+    if os.geteuid() == 0:
+        _become(user, account, own)
+    if spool is not None and not os.access(spool, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{user} may not write to the spool {spool}, which holds other files too; "
+            f"run chown {user} {spool}, or give another directory with --spool"
+        )
+
+
+def _become(user: str, account: pwd.struct_passwd, own: Sequence[Path]) -> None:
     for path in own:
         os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
     os.setgroups([entry.gr_gid for entry in grp.getgrall() if user in entry.gr_mem])

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sensor.capture.live import LiveSource
-from sensor.cli.options import effective_config, make_run, shared_options
+from sensor.cli.options import effective_config, make_run, one_filter, shared_options
 
 
 @click.command()
@@ -16,7 +16,9 @@ from sensor.cli.options import effective_config, make_run, shared_options
 @click.option("-i", "--interface", required=True, metavar="IFACE", help="The interface; any is all of them.")
 @click.option("-p", "promiscuous", flag_value=False, default=None, help="Do not use promiscuous mode.")
 @click.option("--snap-length", type=click.IntRange(96, 262144), metavar="BYTES", help="Bytes kept of each packet.")
-@click.option("--buffer-bytes", type=click.IntRange(min=65536), metavar="BYTES", help="Size of the kernel's buffer.")
+@click.option(
+    "--buffer-bytes", type=click.IntRange(65536, 2**31 - 1), metavar="BYTES", help="Size of the kernel's buffer."
+)
 @shared_options
 @click.pass_context
 def capture(context: click.Context, /, words: tuple[str, ...], interface: str, **options: Any) -> None:
@@ -28,7 +30,7 @@ def capture(context: click.Context, /, words: tuple[str, ...], interface: str, *
       tunnelwatch-sensor capture -i eth0 -v -t 10 -y 10 host 10.1.1.46
       tunnelwatch-sensor capture -i any --ship ipc:///run/tunnelwatch/link --plaintext -u nobody
     """
-    expression = " ".join(words) or options["filter_option"] or ""
+    expression = one_filter(" ".join(words), options["filter_option"])
     # The interface first: what cannot be captured on must not cost an earlier run's file.
     with closing(LiveSource(interface, expression, effective_config(options).capture)) as live:
         run = make_run(options)

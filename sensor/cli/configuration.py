@@ -10,6 +10,7 @@ import click
 from common.settings import dump_settings, load_settings
 from sensor.cli.options import config_option
 from sensor.config import SensorConfig
+from sensor.config import check_config as check_settings
 
 
 @click.command("check-config")
@@ -21,7 +22,7 @@ def check_config(path: Path) -> None:
     Example:
       tunnelwatch-sensor check-config /etc/tunnelwatch/sensor.toml
     """
-    load_settings(path, SensorConfig)
+    check_settings(load_settings(path, SensorConfig))
     click.echo(f"{path} is fine", err=True)
 
 

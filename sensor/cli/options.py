@@ -15,10 +15,10 @@ import click
 import msgspec
 
 from common.errors import UserError
-from common.settings import load_settings
+from common.settings import checked_settings, load_settings
 from sensor.batching import Batcher
 from sensor.capture.privileges import check_user
-from sensor.config import SensorConfig
+from sensor.config import SensorConfig, check_config
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
@@ -100,6 +100,11 @@ def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
     level = TRACE if options["verbose"] else options["level"]
     format_name = _format_name(options["path"], options["format_name"], shipping=bool(config.ship.endpoint))
     if format_name == "zeek":
+        if config.ship.endpoint:
+            raise UserError(
+                "conn.log has one line a connection and a correlator wants a record of open ones too; "
+                "write a flow log or ndjson here, or leave --ship out"
+            )
         # conn.log has one line a connection.
         config = _replaced(config, "flow", active_timeout_s=0)
     run = time.time_ns()
@@ -166,11 +171,19 @@ def effective_config(options: dict[str, Any]) -> SensorConfig:
     }
     for section, values in changes.items():
         config = _replaced(config, section, **{key: value for key, value in values.items() if value is not None})
-    if options.get("name"):
+    if options.get("name") is not None:
         config = msgspec.structs.replace(config, name=options["name"])
-    if not config.name.isprintable():
-        raise UserError(f"a sensor's name is printable text, not {config.name!r}; give another with --sensor")
+    # What the command line put in is checked as a file's values are.
+    config = checked_settings(msgspec.to_builtins(config), SensorConfig, "the command line")
+    check_config(config)
     return config
+
+
+def one_filter(words: str, option: str | None) -> str:
+    """Return the filter, which is either trailing words or --filter."""
+    if words and option:
+        raise UserError(f"two filters: {words!r} and --filter {option!r}; give one")
+    return words or option or ""
 
 
 def _replaced(config: SensorConfig, section: str, **values: Any) -> SensorConfig:
@@ -180,13 +193,12 @@ def _replaced(config: SensorConfig, section: str, **values: Any) -> SensorConfig
 
 def _format_name(path: str | None, given: str | None, *, shipping: bool) -> str | None:
     if path is None:
-        if given == "flowlog" and not shipping:
-            path = "-"
-        elif given is None:
+        if given is None:
             return None if shipping else "ndjson"
-    if path == "-" and given in (None, "flowlog") and sys.stdout.isatty():
+        path = "-"
+    if path == "-" and given in (None, "flowlog") and sys.stdout is not None and sys.stdout.isatty():
         raise UserError("a flow log is binary and standard output is a terminal; add --format ndjson, or -w PATH")
-    return given or _SUFFIXES.get(Path(path or "").suffix, "flowlog")
+    return given or _SUFFIXES.get(Path(path).suffix, "flowlog")
 
 
 def _text_format(name: str, sensor: str) -> TextFormat:

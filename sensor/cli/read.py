@@ -10,7 +10,7 @@ import click
 from common.errors import UserError
 from sensor.capture.pcapfile import check_capture
 from sensor.capture.privileges import drop_privileges
-from sensor.cli.options import make_run, shared_options
+from sensor.cli.options import make_run, one_filter, shared_options
 
 _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dump", ".gz", ".dmp")
 
@@ -33,15 +33,12 @@ def read(context: click.Context, /, words: tuple[str, ...], **options: Any) -> N
       tcpdump -w - | tunnelwatch-sensor read - -y 300
     """
     files, expression = split_words(words)
-    if options["filter_option"]:
-        if expression:
-            raise UserError(f"two filters: {expression!r} and --filter {options['filter_option']!r}; give one")
-        expression = options["filter_option"]
+    expression = one_filter(expression, options["filter_option"])
     check_capture(files[0], expression)
     run = make_run(options, files)
     try:
         if options["user"]:
-            drop_privileges(options["user"], run.outputs.spool_paths())
+            drop_privileges(options["user"], run.outputs.spool_paths(), run.outputs.spool_directory())
         code = run.service.read(files, expression)
     finally:
         run.outputs.close()
@@ -55,9 +52,18 @@ def split_words(words: tuple[str, ...]) -> tuple[list[str], str]:
     """
     files = [words[0]]
     for word in words[1:]:
-        if word != "-" and not Path(word).is_file():
+        if word != "-" and not _is_file(word):
             if word.endswith(_CAPTURE_SUFFIXES) or word.startswith(("/", "./", "../")):
                 raise UserError(f"no file {word}; check the path")
             break
         files.append(word)
     return files, " ".join(words[len(files) :])
+
+
+def _is_file(word: str) -> bool:
+    """Tell whether a word names something to read: a file, or a pipe such as the shell's <(command)."""
+    path = Path(word)
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:  # too long for a name
+        return False

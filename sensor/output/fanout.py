@@ -64,6 +64,10 @@ class Outputs:
         """Return what the spool goes on writing to, if there is one."""
         return self.shipper.spool.own_paths() if self.shipper is not None else []
 
+    def spool_directory(self) -> Path | None:
+        """Return where the spool is, if there is one."""
+        return self.shipper.spool.directory if self.shipper is not None else None
+
     def flows(self, rows: Sequence[tuple[Any, ...]], now_ns: int) -> None:
         """Take flow rows."""
         if not rows:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import zmq
 
 from common.errors import UserError, WireError
-from common.link import FRAME, HELLO, PING, is_local, unpack_answer
+from common.link import FRAME, HELLO, PING, unpack_answer
 from sensor.batching import NumberedFrame
-from sensor.config import ShipConfig
+from sensor.config import ShipConfig, check_link
 from sensor.ship.sender import Hello, Ping, Send, Sender
 from sensor.ship.spool import Spool, SpoolFullError
 
@@ -20,14 +20,7 @@ class Shipper:
     """Spools frames and moves them to the correlator, a little at every ``turn``."""
 
     def __init__(self, config: ShipConfig, spool: Spool) -> None:
-        if not config.plaintext:
-            raise UserError(
-                "an encrypted link is not available yet; add --plaintext and use a loopback or ipc endpoint"
-            )
-        if not is_local(config.endpoint):
-            raise UserError(
-                f"a plaintext link to {config.endpoint} would leave this host; use tcp://127.0.0.1:PORT or ipc://PATH"
-            )
+        check_link(config)
         self._spool = spool
         self._full = False
         self.bad_answers = 0

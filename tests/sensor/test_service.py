@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +22,7 @@ from common.link import REFUSED, pack_answer
 from common.records import RecordReader, SensorStats
 from sensor.batching import Batcher
 from sensor.capture.live import CaptureError, LiveSource
-from sensor.config import FlowConfig, SensorConfig
+from sensor.config import FlowConfig, SensorConfig, StatisticsConfig
 from sensor.flow._table import FlowTable
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.text import ndjson_format
@@ -223,6 +224,19 @@ def test_an_error_of_the_source_still_ends_every_flow(tmp_path: Path, capsys: py
     assert capsys.readouterr().err.splitlines() == [
         "listening on eth0", "error: eth0 is gone", "packets 1, drops 0 (0%), flows 1 (0 open), records 1",
     ]  # fmt: skip
+
+
+def test_a_clock_that_steps_back_does_not_silence_the_statistics(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = SensorConfig(statistics=StatisticsConfig(interval_s=3600))
+    outputs = Outputs(Batcher("s", 1, 9, S), None, None, None)
+    service = SensorService(config, make_table(config, 1, trace=False), outputs, 1)
+    monkeypatch.setattr("sensor.service.time.time_ns", lambda: 5)
+    after_ns = time.monotonic_ns() + 3601 * S
+    monkeypatch.setattr("sensor.service.time.monotonic_ns", lambda: after_ns)
+    service._collect()
+    assert capsys.readouterr().err.startswith("packets 0")
 
 
 def test_home_networks_are_masked_to_their_prefix() -> None:

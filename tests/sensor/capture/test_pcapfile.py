@@ -140,3 +140,21 @@ def test_what_can_be_checked_is_checked_before_anything_is_counted(tmp_path: Pat
     ):
         with pytest.raises(CaptureFileError, match=words):
             check_capture(str(name), expression)
+
+
+def test_an_interface_of_a_link_type_not_decoded_is_no_error_while_it_is_silent(tmp_path: Path) -> None:
+    def interface(link_type: int) -> bytes:
+        return struct.pack("<IIHHII", 1, 20, link_type, 0, 65535, 20)
+
+    def packet(number: int, frame: bytes) -> bytes:
+        body = struct.pack("<IIIII", number, 0, 0, len(frame), len(frame)) + frame + bytes(-len(frame) % 4)
+        return struct.pack("<II", 6, 12 + len(body)) + body + struct.pack("<I", 12 + len(body))
+
+    path = tmp_path / "two.pcapng"
+    header = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
+    frame = tcp_frame(CLIENT, SERVER, SYN)
+    silent = header + interface(1) + interface(147) + packet(0, frame)
+    path.write_bytes(silent)
+    assert count(path).accepted == 1
+    path.write_bytes(silent + packet(1, frame))
+    assert "link type 147 is not supported" in problem(path)[0]

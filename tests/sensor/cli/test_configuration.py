@@ -43,6 +43,10 @@ def test_a_good_file_passes_the_check(tmp_path: Path) -> None:
         ("[alarm]\nbytes = -1\n", "alarm.bytes: expected int >= 0"),
         ("[flow]\nmax_flows = 'many'\n", "flow.max_flows: expected int, got str"),
         ("[flow\n", "is not valid TOML"),
+        ("[flow]\nhome = ['10.0.0.0/99']\n", "bad home network"),
+        ('name = "tap\\u001b"\n', "printable"),
+        ("[ship]\nendpoint = 'tcp://127.0.0.1:1'\n", "encrypted link is not available"),
+        ("[ship]\nendpoint = 'tcp://192.0.2.1:1'\nplaintext = true\n", "would leave this host"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, text: str, words: str) -> None:

@@ -134,6 +134,9 @@ def test_zeek_format_is_a_conn_log_with_one_line_a_connection(capture: Path) -> 
         (["{capture}", "--home", "10.0.0.0/99"], "bad home network"),
         (["{capture}", "-u", "no-such-user"], "no user 'no-such-user'"),
         (["{capture}", "--config", "/nowhere.toml"], "cannot read /nowhere.toml"),
+        (["{capture}", "--sensor", "a" * 300], "name: expected str of length <= 64"),
+        (["{capture}", "--sensor", ""], "name: expected str of length >= 1"),
+        (["{capture}", "--format", "zeek", "--ship", "ipc:///tmp/x", "--plaintext"], "one line a connection"),
         (["{capture}", "--ship", "tcp://127.0.0.1:1"], "encrypted link is not available"),
         (["{capture}", "--ship", "tcp://192.0.2.1:5690", "--plaintext"], "would leave this host"),
         (["{capture}", "--ship", "nonsense", "--plaintext"], "would leave this host"),
@@ -241,3 +244,50 @@ def test_files_come_first_and_the_filter_after_them(
 def test_a_mistyped_file_is_not_taken_for_a_filter(mistyped: str) -> None:
     with pytest.raises(UserError, match="no file"):
         split_words(("a.pcap", mistyped))
+
+
+def test_a_filter_may_be_longer_than_a_files_name_and_a_pipe_is_a_file(tmp_path: Path) -> None:
+    long = " or ".join(["tcp port 80"] * 50)
+    assert split_words(("a.pcap", long)) == (["a.pcap"], long)
+    os.mkfifo(tmp_path / "pipe")
+    assert split_words(("a.pcap", str(tmp_path / "pipe"), "tcp"))[0] == ["a.pcap", str(tmp_path / "pipe")]
+
+
+def test_a_flow_log_is_written_to_standard_output_when_only_the_format_is_given(capture: Path) -> None:
+    assert batches(run(SENSOR, "read", str(capture), "--format", "flowlog")[1])[0].kind == "header"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("read - <&-", "cannot read standard input: it is closed"),
+        ("read {capture} >&-", "cannot write -: Bad file descriptor"),
+        ("interfaces >&-", "cannot write to standard output: Bad file descriptor"),
+        ("interfaces > /dev/full", "cannot write to standard output: No space left"),
+        ("-h > /dev/full", "cannot write to standard output: No space left"),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_closed_or_full_standard_files_are_one_line(capture: Path, words: str, problem: str, unbuffered: str) -> None:
+    command = f"PYTHONUNBUFFERED={unbuffered} {SENSOR} {words.format(capture=capture)}"
+    code, _, err = run("sh", "-c", command)
+    assert code == 1
+    assert problem in error_line(err)
+
+
+def test_a_closed_standard_output_is_no_matter_when_nothing_goes_there(capture: Path, tmp_path: Path) -> None:
+    code, _, err = run("sh", "-c", f"{SENSOR} read {capture} -w {tmp_path}/a.flowlog >&-")
+    assert (code, "error" in err) == (0, False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_a_spool_that_the_user_may_not_write_to_is_one_line_before_anything_is_read(
+    capture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "spool" / "lost+found").mkdir(parents=True)
+    tmp_path.chmod(0o755)
+    command = [SENSOR, "read", str(capture), "-u", "nobody", "--ship", f"ipc://{tmp_path}/x", "--plaintext"]
+    code, _, err = run(*command, "--spool", str(tmp_path / "spool"))
+    assert code == 1
+    assert f"run chown nobody {tmp_path}/spool" in error_line(err)
+    assert "packets" not in err
