@@ -61,6 +61,20 @@ def test_a_short_snap_length_changes_no_counter(data_dir: Path, tmp_path: Path, 
 
 
 @pytest.mark.live
+def test_an_interface_that_vanishes_ends_the_capture_with_its_flows_written(data_dir: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.ndjson"
+    command = (SENSOR, "capture", "-w", str(target), "-t", "0.1", "--active-timeout", "0", "-i")
+    with wire() as pair, running(*pair.on_tap(*command, pair.tap, "tcp")) as sensor:
+        sensor.wait_for("listening on")
+        pair.send(data_dir / "demo.pcap")
+        sensor.wait_for("packets 7423,")  # what the kernel still holds would vanish too
+        subprocess.run(pair.on_tap("ip", "link", "del", pair.tap), check=True, timeout=10)
+        assert sensor.process.wait(20) == 1
+        assert f"capture on {pair.tap} stopped" in error_line("\n".join(sensor.lines))
+    assert len(target.read_text().splitlines()) == 69
+
+
+@pytest.mark.live
 def test_capture_goes_on_as_an_unprivileged_user_once_the_interface_is_open(data_dir: Path) -> None:
     with wire() as pair, running(*pair.on_tap(SENSOR, "capture", "-i", pair.tap, "-u", "nobody", "-v")) as sensor:
         sensor.wait_for("listening on")
