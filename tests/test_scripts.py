@@ -101,6 +101,13 @@ def test_a_second_setup_does_nothing_and_is_quick(repo_root: Path) -> None:
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.timeout(660)
+@pytest.mark.usefixtures("set_up")
+def test_an_environment_keeps_its_interpreter_when_none_is_asked_for(repo_root: Path) -> None:
+    shown = run([Path(sys.prefix, "bin", "python"), "-c", "import sys; print(sys.version)"], repo_root)
+    assert shown.stdout == f"{sys.version}\n"
+
+
 def test_setup_refuses_an_interpreter_that_is_not_there(repo_root: Path, tmp_path: Path) -> None:
     environment = {**ENVIRONMENT, "PYTHON": "python3.99", "VENV": str(tmp_path / "venv")}
     result = run([repo_root / "scripts/setup"], repo_root, environment)
