@@ -35,7 +35,10 @@ class Running:
     """A program in the background whose standard error is collected."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        # The tests themselves may run under nohup, which their programs would inherit.
+        hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        signal.signal(signal.SIGHUP, hang_up)
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
