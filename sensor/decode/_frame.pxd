@@ -32,6 +32,8 @@ cdef enum:
 
 cdef struct Packet:
     int64_t time_ns
+    const uint8_t* content      # what was captured of the payload; in the frame's own memory
+    uint32_t content_bytes
     uint64_t source[2]          # address bytes as they came; IPv4 in the first four, the rest zero
     uint64_t destination[2]
     uint32_t wire_bytes         # IP header and all that the IP header says follows
@@ -41,6 +43,7 @@ cdef struct Packet:
     uint16_t source_port        # ICMP: type
     uint16_t destination_port   # ICMP: type of the answer, or the code where there is none
     uint16_t vlan               # outermost tag, NO_VLAN when untagged
+    uint16_t window             # TCP's, as it came
     uint8_t ip_version
     uint8_t protocol
     uint8_t tcp_flags

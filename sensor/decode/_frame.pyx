@@ -58,6 +58,9 @@ cdef Reject decode_frame(
     packet.tcp_flags = 0
     packet.sequence = 0
     packet.acknowledgement = 0
+    packet.window = 0
+    packet.content = NULL
+    packet.content_bytes = 0
     if captured > length:
         captured = length
     if link_type == 1:
@@ -219,6 +222,7 @@ cdef Reject decode_transport(const uint8_t* at, uint32_t captured, uint32_t leng
         packet.sequence = be32(at + 4)
         packet.acknowledgement = be32(at + 8)
         packet.tcp_flags = at[13]
+        packet.window = be16(at + 14) if captured >= 16 else 0xFFFF     # cut before it: not known to be zero
     elif packet.protocol == PROTO_UDP:
         if length < 8:
             return BAD_TRANSPORT
@@ -233,13 +237,24 @@ cdef Reject decode_transport(const uint8_t* at, uint32_t captured, uint32_t leng
         packet.source_port = at[0]
         packet.destination_port = icmp_counterpart(packet.protocol, at[0], at[1])
         packet.payload_bytes = length - 8 if length > 8 else 0
+        take_content(packet, at, 8, captured)
         return ACCEPTED
     else:
         return OTHER_PROTOCOL
     packet.source_port = be16(at)
     packet.destination_port = be16(at + 2)
     packet.payload_bytes = length - header_bytes
+    take_content(packet, at, header_bytes, captured)
     return ACCEPTED
+
+
+cdef inline void take_content(
+    Packet* packet, const uint8_t* at, uint32_t header_bytes, uint32_t captured
+) noexcept nogil:
+    """Point at the payload that follows a transport header, as far as it was captured."""
+    if captured > header_bytes:
+        packet.content = at + header_bytes
+        packet.content_bytes = captured - header_bytes
 
 
 cdef uint16_t icmp_counterpart(uint8_t protocol, uint8_t kind, uint8_t code) noexcept nogil:
@@ -292,4 +307,6 @@ def decode(int link_type, const uint8_t[::1] frame not None, length=None):
         "tcp_flags": packet.tcp_flags,
         "sequence": packet.sequence,
         "acknowledgement": packet.acknowledgement,
+        "window": packet.window,
+        "content": packet.content[:packet.content_bytes] if packet.content_bytes else b"",
     }
