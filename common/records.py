@@ -163,36 +163,47 @@ class FlowRecord(NamedTuple):
     conn_state: Annotated[str | None, OPTIONAL_NAME, "Zeek's conn_state so far"] = None
     history: Annotated[str | None, OPTIONAL_NAME, "Zeek's history letters so far"] = None
     handshake_rtt_ns: Annotated[int | None, OPTIONAL_COUNT, "SYN to the ACK that completes the handshake"] = None
+    closed_ns: Annotated[
+        int | None, OPTIONAL_COUNT, "when the second side closed, by FIN or RST; packets after it are stragglers"
+    ] = None
     # shape
-    data_packets_out: Annotated[int | None, OPTIONAL_COUNT, "packets with payload"] = None
-    data_packets_in: Annotated[int | None, OPTIONAL_COUNT, "packets with payload"] = None
+    data_packets_out: Annotated[int | None, OPTIONAL_COUNT, "packets with new payload; repeated ones are none"] = None
+    data_packets_in: Annotated[int | None, OPTIONAL_COUNT, "the same, server to client"] = None
     payload_sizes_out: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=20 64 128 256 512 1024 1400 more, bytes"] = None
     payload_sizes_in: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=20 64 128 256 512 1024 1400 more, bytes"] = None
     gaps_out: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=10ms 50ms 200ms 1s 2s 10s 60s more, data packets"] = None
     gaps_in: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=10ms 50ms 200ms 1s 2s 10s 60s more, data packets"] = None
-    max_idle_ns: Annotated[int | None, OPTIONAL_COUNT, "longest silence between two packets"] = None
+    max_idle_ns: Annotated[int | None, OPTIONAL_COUNT, "longest silence before a packet of this part"] = None
     # interaction
-    keystroke_packets: Annotated[int | None, OPTIONAL_COUNT, "client packets of <=20 bytes (Zhang, Paxson 2000)"] = None
+    keystroke_packets: Annotated[
+        int | None, OPTIONAL_COUNT, "client data packets of <=20 bytes (Zhang, Paxson 2000)"
+    ] = None
     keystroke_pairs: Annotated[int | None, OPTIONAL_COUNT, "keystroke packets that follow one directly"] = None
     keystroke_typed_pairs: Annotated[int | None, OPTIONAL_COUNT, "such pairs with a gap of 10 ms to 2 s"] = None
     echoes: Annotated[int | None, OPTIONAL_COUNT, "server echoes of keystrokes (Argus' rule)"] = None
     exchanges: Annotated[int | None, OPTIONAL_COUNT, "client bursts answered by a server burst"] = None
-    exchange_gaps: Annotated[int | None, OPTIONAL_COUNT, "gaps between exchanges"] = None
+    exchange_gaps: Annotated[int | None, OPTIONAL_COUNT, "silences between an answer and the next exchange"] = None
     exchange_gap_mean_s: Annotated[float | None, SHARE, "mean of those gaps"] = None
     exchange_gap_m2_s2: Annotated[float | None, SHARE, "sum of squared deviations (Welford)"] = None
     exchange_gap_min_ns: Annotated[int | None, OPTIONAL_COUNT, "shortest of those gaps"] = None
     exchange_gap_max_ns: Annotated[int | None, OPTIONAL_COUNT, "longest of those gaps"] = None
     # first packets
     splt: Annotated[
-        tuple[tuple[int, int], ...] | None, SPLT, "first data packets: payload bytes (negative = in), gap in ms"
+        tuple[tuple[int, int], ...] | None,
+        SPLT,
+        "first data packets so far, when there are new ones: payload bytes (negative = in), gap in ms",
     ] = None
     # content
     app_out: Annotated[str | None, OPTIONAL_NAME, "what the client speaks, by its first bytes"] = None
     app_in: Annotated[str | None, OPTIONAL_NAME, "what the server speaks, by its first bytes"] = None
-    first_popcount: Annotated[float | None, SHARE, "first client payload: set bits per byte"] = None
-    first_printable: Annotated[float | None, SHARE, "first client payload: printable share"] = None
-    first_printable_run: Annotated[int | None, OPTIONAL_COUNT, "first client payload: longest printable run"] = None
-    first_entropy: Annotated[float | None, SHARE, "first client payload: Shannon entropy, bits per byte"] = None
+    first_popcount: Annotated[float | None, SHARE, "first 256 bytes of the client: set bits per byte"] = None
+    first_printable: Annotated[float | None, SHARE, "first 256 bytes of the client: printable share"] = None
+    first_printable_run: Annotated[
+        int | None, OPTIONAL_COUNT, "first 256 bytes of the client: longest printable run"
+    ] = None
+    first_entropy: Annotated[float | None, SHARE, "first 256 bytes of the client: Shannon entropy, bits per byte"] = (
+        None
+    )
     host: Annotated[str | None, OPTIONAL_NAME, "name the client asked for: SNI, HTTP Host, CONNECT target"] = None
     facts: Annotated[dict[str, str | int] | None, FACTS, "protocol facts, such as ALPN or SSH banner"] = None
     anomalies: Annotated[tuple[str, ...] | None, NAMES, "what was wrong with the protocol"] = None

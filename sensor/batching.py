@@ -1,15 +1,12 @@
-"""Records into numbered frames of the flow log; pure, the caller says what time it is."""
+"""Blocks of records into numbered frames of the flow log; pure, the caller says what time it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from common.flowlog import MAX_BATCH_RECORDS, Batch, encode_frame, header_batch
-from common.records import FlowRecord, SensorAlarm, SensorStats
-
-_START_AT = FlowRecord._fields.index("start_ns")
-_END_AT = FlowRecord._fields.index("end_ns")
+from common.flowlog import MAX_BATCH_RECORDS, Batch, Block, encode_block, encode_frame, header_batch
+from common.records import SensorAlarm, SensorStats
 
 
 class NumberedFrame(NamedTuple):
@@ -20,14 +17,12 @@ class NumberedFrame(NamedTuple):
 
 
 class Batcher:
-    """Collects flow rows until a frame is worth writing, and numbers frames from 1 within a run."""
+    """Numbers frames from 1 within a run, and says when records that wait for a fuller frame waited enough."""
 
-    def __init__(self, sensor: str, run: int, batch_records: int, flush_ns: int) -> None:
+    def __init__(self, sensor: str, run: int, flush_ns: int) -> None:
         self._sensor = sensor
         self.run = run
-        self._batch_records = batch_records
         self._flush_ns = flush_ns
-        self._flows: list[tuple[Any, ...]] = []
         self._waiting_since_ns: int | None = None
         self._sequence = 0
 
@@ -35,32 +30,19 @@ class Batcher:
         """Return the frame that opens each file and connection of this run."""
         return encode_frame(header_batch(self._sensor, self.run, now_ns))
 
-    def add_flows(self, rows: Sequence[tuple[Any, ...]], now_ns: int) -> list[NumberedFrame]:
-        """Take flow rows; return the frames that became full."""
-        self._flows.extend(rows)
-        if self._flows and self._waiting_since_ns is None:
+    def is_due(self, now_ns: int, *, waiting: bool) -> bool:
+        """Tell whether records that wait are to go out now, in a frame that is not full."""
+        if not waiting:
+            self._waiting_since_ns = None
+        elif self._waiting_since_ns is None:
             self._waiting_since_ns = now_ns
-        frames = []
-        while len(self._flows) >= self._batch_records:
-            frames.extend(self._flow_frames(self._flows[: self._batch_records]))
-            del self._flows[: self._batch_records]
-            self._waiting_since_ns = now_ns if self._flows else None
-        return frames
+        return self._waiting_since_ns is not None and now_ns - self._waiting_since_ns >= self._flush_ns
 
-    def due(self, now_ns: int) -> list[NumberedFrame]:
-        """Return the frame of rows that have waited long enough, if any."""
-        if self._waiting_since_ns is None or now_ns - self._waiting_since_ns < self._flush_ns:
-            return []
-        return self.flush()
-
-    def flush(self) -> list[NumberedFrame]:
-        """Return the frame of all rows that still wait, if any."""
-        self._waiting_since_ns = None
-        if not self._flows:
-            return []
-        frames = self._flow_frames(self._flows)
-        self._flows = []
-        return frames
+    def flows(self, blocks: Sequence[Block]) -> list[NumberedFrame]:
+        """Return the frames of flow records, one a block."""
+        if blocks:
+            self._waiting_since_ns = None
+        return [self._block_frame(block) for block in blocks]
 
     def alarms(self, alarms: Sequence[SensorAlarm]) -> list[NumberedFrame]:
         """Return the frames of threshold alarms; they do not wait."""
@@ -75,19 +57,12 @@ class Batcher:
         """Return the frame of one statistics record."""
         return self._frame("stats", stats.time_ns, stats.time_ns, [stats])
 
-    def _flow_frames(self, rows: Sequence[tuple[Any, ...]]) -> list[NumberedFrame]:
-        first_ns, last_ns = min(row[_START_AT] for row in rows), max(row[_END_AT] for row in rows)
-        try:
-            return [self._frame("flow", first_ns, last_ns, rows)]
-        except ValueError:
-            # Too many bytes for one frame: the rows are long ones.
-            if len(rows) == 1:
-                raise
-            half = len(rows) // 2
-            return self._flow_frames(rows[:half]) + self._flow_frames(rows[half:])
+    def _block_frame(self, block: Block) -> NumberedFrame:
+        data = encode_block("flow", self._sensor, self.run, self._sequence + 1, block)
+        self._sequence += 1
+        return NumberedFrame(self._sequence, data)
 
     def _frame(self, kind: str, first_ns: int, last_ns: int, records: Sequence[Any]) -> NumberedFrame:
-        sequence = self._sequence + 1
-        data = encode_frame(Batch(kind, self._sensor, self.run, sequence, first_ns, last_ns, records))
-        self._sequence = sequence
-        return NumberedFrame(sequence, data)
+        data = encode_frame(Batch(kind, self._sensor, self.run, self._sequence + 1, first_ns, last_ns, records))
+        self._sequence += 1
+        return NumberedFrame(self._sequence, data)

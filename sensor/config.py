@@ -30,9 +30,11 @@ class FlowConfig(msgspec.Struct, frozen=True, kw_only=True):
     active_timeout_s: Seconds = 60
     tcp_timeout_s: PositiveSeconds = 7200
     tcp_unestablished_timeout_s: PositiveSeconds = 60
+    tcp_attempt_timeout_s: Seconds = 0
     udp_timeout_s: PositiveSeconds = 120
     icmp_timeout_s: PositiveSeconds = 60
     max_flows: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 1_000_000
+    memory_bytes: Annotated[int, msgspec.Meta(ge=8 << 20, le=2**50)] = 1 << 30
     vlan_in_key: bool = True
     home: tuple[str, ...] = ()
 

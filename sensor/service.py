@@ -12,7 +12,8 @@ from types import FrameType
 import click
 
 from common.errors import UserError
-from common.records import SensorAlarm
+from common.flowlog import Block, rows_of
+from common.records import FlowRecord, SensorAlarm
 from sensor.alarms import alarm_line, pair_text
 from sensor.capture.live import LiveSource
 from sensor.capture.pcapfile import CaptureFileError, read_capture
@@ -24,6 +25,7 @@ from sensor.stats import stats_line, take_stats
 
 _NS = 1_000_000_000
 _TURN_MS = 100
+_END_REASON_AT = FlowRecord._fields.index("end_reason")
 # Live packets reach us up to this much after their time stamp; idle flows end with that much delay.
 _LIVE_LAG_NS = 2 * _NS
 # Debug levels, as in tcpstatflow: 1 is normal, 10 (-v) traces every packet.
@@ -35,11 +37,14 @@ def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
     flow = config.flow
     return FlowTable(
         active_timeout_ns=int(flow.active_timeout_s * _NS),
+        tcp_attempt_timeout_ns=int(flow.tcp_attempt_timeout_s * _NS),
         tcp_timeout_ns=int(flow.tcp_timeout_s * _NS),
         tcp_unestablished_timeout_ns=int(flow.tcp_unestablished_timeout_s * _NS),
         udp_timeout_ns=int(flow.udp_timeout_s * _NS),
         icmp_timeout_ns=int(flow.icmp_timeout_s * _NS),
         max_flows=flow.max_flows,
+        memory_bytes=flow.memory_bytes,
+        block_records=config.log.batch_records,
         alarm_bytes=config.alarm.bytes,
         alarm_duration_ns=int(config.alarm.duration_s * _NS),
         alarm_packets=config.alarm.packets,
@@ -122,22 +127,27 @@ class SensorService:
         while self._live.turn(self._table, 3 * _TURN_MS) and time.monotonic_ns() < until_ns:
             self._collect()
 
-    def _collect(self) -> bool:
-        """Take what the table has ready; return whether to go on."""
+    def _collect(self, *, everything: bool = False) -> bool:
+        """Take what the table has ready, also what could wait for more if asked to; return whether to go on."""
         now_ns = time.monotonic_ns()
-        rows = self._table.drain()
-        self._outputs.flows(rows, now_ns)
+        everything = everything or self._outputs.take_all(now_ns, waiting=self._table.waiting)
+        blocks = self._table.drain_blocks(partial=everything)
+        self._outputs.flows(blocks)
         self._take_events()
         if self._level >= TRACE:
-            for row in rows:
-                if row[2] is not None:
-                    self._say(f"flow {row[0]}: clearing flow")
+            self._trace_ends(blocks)
         if self._statistics_ns and now_ns >= self._next_statistics_ns:
             self._next_statistics_ns = now_ns + self._statistics_ns
             self._statistics()
         self._outputs.turn(now_ns)
         self._tell_news()
         return not self._stopping
+
+    def _trace_ends(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            for row in rows_of(block):
+                if row[_END_REASON_AT] is not None:
+                    self._say(f"flow {row[0]}: clearing flow")
 
     def _take_events(self) -> None:
         alarms = []
@@ -168,7 +178,7 @@ class SensorService:
         while more:
             more = self._table.flush()
             with self._problems():
-                self._collect()
+                self._collect(everything=not more)
         with self._problems():
             self._outputs.finish()
         with self._problems():

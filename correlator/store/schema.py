@@ -223,3 +223,9 @@ def initial_schema(db: Database) -> None:
     for statement in f"{_TABLES}{_FLOWS_VIEW}".split(";\n"):
         if statement.strip():
             db.conn.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def closed_time(db: Database) -> None:
+    """Keep when both sides of a flow had closed."""
+    db.conn.execute("ALTER TABLE flow_records ADD COLUMN closed_ns INTEGER")

@@ -33,10 +33,20 @@ _HISTOGRAMS: Final = ("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps
 _LARGEST: Final = ("end_ns", "max_idle_ns", "exchange_gap_max_ns")
 _SMALLEST: Final = ("exchange_gap_min_ns",)
 # These describe the flow so far: the last part that knows one is right.
-_LATEST: Final = ("tcp_flags_out", "tcp_flags_in", "conn_state", "history", "app_out", "app_in", "host", "facts")
+_LATEST: Final = (
+    "tcp_flags_out",
+    "tcp_flags_in",
+    "conn_state",
+    "history",
+    "closed_ns",
+    "splt",
+    "app_out",
+    "app_in",
+    "host",
+    "facts",
+)
 _EARLIEST: Final = (
     "handshake_rtt_ns",
-    "splt",
     "first_popcount",
     "first_printable",
     "first_printable_run",

@@ -109,7 +109,7 @@ def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
         config = _replaced(config, "flow", active_timeout_s=0)
     run = time.time_ns()
     table = make_table(config, run, trace=level >= TRACE)
-    batcher = Batcher(config.name, run, config.log.batch_records, int(config.log.flush_s * _NS))
+    batcher = Batcher(config.name, run, int(config.log.flush_s * _NS))
     shipper = _shipper(config, batcher, run) if config.ship.endpoint else None
     path = options["path"] or "-"
     log = text = None

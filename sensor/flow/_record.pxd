@@ -1,76 +1,278 @@
-"""Handed-out flows and events as Python tuples, in the order of common.records. Inline, no state here."""
+"""Ended and cut flows as msgpack rows in the order of common.records.FlowRecord, and events as tuples. Inline.
 
-from libc.stdint cimport uint8_t, uint16_t
+Records are encoded where they are handed out, without Python objects: most of them go into a flow log as
+they are.  tests/sensor/flow compares with msgpack itself.
+"""
 
-from sensor.decode._frame cimport NO_VLAN, PROTO_TCP
-from sensor.flow._table cimport STILL_OPEN, Event, Flow, Side
-from sensor.flow._tcp cimport CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, missed
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from sensor.decode._frame cimport NO_VLAN, PROTO_ICMP, PROTO_ICMP6, PROTO_TCP
+from sensor.flow._shape cimport FIRST_TOLD, GAPS, SIZES, counted, gap_ms
+from sensor.flow._table cimport BINS, STILL_OPEN, Event, Flow, Shape, Side
+from sensor.flow._tcp cimport CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, TIMED, missed
+
+cdef enum:
+    RECORD_FIELDS = 56
+    LONGEST_RECORD = 1024       # every value at its longest: 880 bytes
 
 
-cdef inline str conn_state(Flow* flow):
+cdef inline const char* conn_state(Flow* flow) noexcept nogil:
     """Return Zeek's conn_state (base/protocols/conn: main.zeek)."""
     cdef Side* client = &flow.side[flow.client]
     cdef Side* server = &flow.side[1 - flow.client]
-    cdef uint8_t c = client.state, s = server.state
-    cdef bint client_inactive = c in (INACTIVE, PARTIAL)
-    cdef bint server_inactive = s in (INACTIVE, PARTIAL)
+    cdef uint8_t c = flow.stream[flow.client].state, s = flow.stream[1 - flow.client].state
+    cdef bint client_inactive = c == INACTIVE or c == PARTIAL
+    cdef bint server_inactive = s == INACTIVE or s == PARTIAL
+    if flow.key.protocol in (PROTO_ICMP, PROTO_ICMP6):
+        return b"OTH"
     if flow.key.protocol != PROTO_TCP:
         if client.total_packets and server.total_packets:
-            return "SF"
-        return "S0" if client.total_packets else "SHR"
+            return b"SF"
+        return b"S0" if client.total_packets else b"SHR"
     if s == RESET:
-        if c in (SYN_SENT, SYN_ACK_SENT) or (
+        if c == SYN_SENT or c == SYN_ACK_SENT or (
             c == RESET and not client.total_payload_bytes and not server.total_payload_bytes
         ):
-            return "REJ"
-        return "RSTRH" if client_inactive else "RSTR"
+            return b"REJ"
+        return b"RSTRH" if client_inactive else b"RSTR"
     if c == RESET:
-        return "RSTOS0" if server_inactive else "RSTO"
+        if server_inactive:
+            return b"RSTOS0" if only_syn_and_rst(flow) else b"OTH"
+        return b"RSTO"
     if s == CLOSED and c == CLOSED:
-        return "SF"
+        return b"SF"
     if c == CLOSED:
-        return "SH" if server_inactive else "S2"
+        return b"SH" if server_inactive else b"S2"
     if s == CLOSED:
-        return "SHR" if client_inactive else "S3"
+        return b"SHR" if client_inactive else b"S3"
     if c == SYN_SENT and s == INACTIVE:
-        return "S0"
+        return b"S0"
     if c == ESTABLISHED and s == ESTABLISHED:
-        return "S1"
-    return "OTH"
+        return b"S1"
+    return b"OTH"
 
 
-cdef inline bytes address(Flow* flow, bint of_client):
-    cdef uint8_t* at = <uint8_t*> &flow.key.high[0]
-    if (flow.client == 0) == of_client:
-        at = <uint8_t*> &flow.key.low[0]
-    return at[:4] if flow.key.ip_version == 4 else at[:16]
+cdef inline bint only_syn_and_rst(Flow* flow) noexcept nogil:
+    """Tell whether the client sent a SYN first and a RST before anything else of note: Zeek's ^?S[^HAFGIQ]*R."""
+    cdef uint32_t i = 1 if flow.history_count and flow.history[0] == c"^" else 0
+    if i >= flow.history_count or flow.history[i] != c"S":
+        return False
+    for i in range(i + 1, flow.history_count):
+        if flow.history[i] == c"R":
+            return True
+        if flow.history[i] in (c"H", c"A", c"F", c"G", c"I", c"Q"):
+            return False
+    return False
 
 
-cdef inline uint16_t port(Flow* flow, bint of_client) noexcept:
+cdef inline uint8_t* address(Flow* flow, bint of_client) noexcept nogil:
+    return <uint8_t*> (&flow.key.low[0] if (flow.client == 0) == of_client else &flow.key.high[0])
+
+
+cdef inline uint16_t port(Flow* flow, bint of_client) noexcept nogil:
     return flow.key.low_port if (flow.client == 0) == of_client else flow.key.high_port
 
 
-cdef inline tuple record_tuple(Flow* flow):
-    """Return a handed-out flow as a tuple in the order of common.records.FlowRecord."""
+# -- msgpack: each writes a value and returns where the next one goes -----------------------------
+
+cdef inline uint8_t* put_nil(uint8_t* at) noexcept nogil:
+    at[0] = 0xC0
+    return at + 1
+
+
+cdef inline uint8_t* put_nils(uint8_t* at, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    for i in range(count):
+        at[i] = 0xC0
+    return at + count
+
+
+cdef inline uint8_t* put_big_endian(uint8_t* at, uint8_t kind, uint64_t value, uint32_t size) noexcept nogil:
+    cdef uint32_t i
+    at[0] = kind
+    for i in range(size):
+        at[size - i] = <uint8_t> (value >> 8 * i)
+    return at + 1 + size
+
+
+cdef inline uint8_t* put_count(uint8_t* at, uint64_t value) noexcept nogil:
+    if value < 0x80:
+        at[0] = <uint8_t> value
+        return at + 1
+    if value <= 0xFF:
+        return put_big_endian(at, 0xCC, value, 1)
+    if value <= 0xFFFF:
+        return put_big_endian(at, 0xCD, value, 2)
+    if value >> 32 == 0:
+        return put_big_endian(at, 0xCE, value, 4)
+    return put_big_endian(at, 0xCF, value, 8)
+
+
+cdef inline uint8_t* put_negative(uint8_t* at, int64_t value) noexcept nogil:
+    """Write a number from -65535 to -1."""
+    if value >= -32:
+        at[0] = <uint8_t> value
+        return at + 1
+    if value >= -0x80:
+        return put_big_endian(at, 0xD0, <uint64_t> value, 1)
+    if value >= -0x8000:
+        return put_big_endian(at, 0xD1, <uint64_t> value, 2)
+    return put_big_endian(at, 0xD2, <uint64_t> value, 4)
+
+
+cdef inline uint8_t* put_optional(uint8_t* at, int64_t value) noexcept nogil:
+    """Write a time or duration, nil when it is negative."""
+    return put_nil(at) if value < 0 else put_count(at, <uint64_t> value)
+
+
+cdef inline uint8_t* put_single(uint8_t* at, float value) noexcept nogil:
+    cdef uint32_t bits
+    memcpy(&bits, &value, 4)
+    return put_big_endian(at, 0xCA, bits, 4)
+
+
+cdef inline uint8_t* put_double(uint8_t* at, double value) noexcept nogil:
+    cdef uint64_t bits
+    memcpy(&bits, &value, 8)
+    return put_big_endian(at, 0xCB, bits, 8)
+
+
+cdef inline uint8_t* put_text(uint8_t* at, const char* text, uint32_t size) noexcept nogil:
+    """Write a text of up to 31 bytes."""
+    at[0] = 0xA0 | <uint8_t> size
+    memcpy(at + 1, text, size)
+    return at + 1 + size
+
+
+cdef inline uint8_t* put_address(uint8_t* at, const uint8_t* address_, uint8_t ip_version) noexcept nogil:
+    cdef uint8_t size = 4 if ip_version == 4 else 16
+    at[0] = 0xC4
+    at[1] = size
+    memcpy(at + 2, address_, size)
+    return at + 2 + size
+
+
+# -- a record -------------------------------------------------------------------------------------
+
+cdef inline uint32_t put_record(uint8_t* start, Flow* flow, Shape* shape, uint8_t end_reason) noexcept nogil:
+    """Write a flow's open part as a row; return its length, at most LONGEST_RECORD. ``shape`` may be NULL."""
     cdef Side* o = &flow.side[flow.client]
     cdef Side* i = &flow.side[1 - flow.client]
-    cdef bint ended = flow.end_reason != STILL_OPEN
-    return (
-        flow.flow_id, flow.part, flow.end_reason if ended else None, flow.key.protocol,
-        None if flow.vlan == NO_VLAN else flow.vlan,
-        address(flow, True), port(flow, True), address(flow, False), port(flow, False), flow.oriented_by,
-        flow.flow_start_ns, flow.part_start_ns, flow.last_ns,
-        o.packets, i.packets, o.wire_bytes, i.wire_bytes, o.payload_bytes, i.payload_bytes,
-        o.retransmitted_bytes, i.retransmitted_bytes,
-        missed(o) if ended else 0, missed(i) if ended else 0,
-        o.tcp_flags, i.tcp_flags, conn_state(flow), None,
-        None if flow.handshake_rtt_ns < 0 else flow.handshake_rtt_ns,
-        # The groups shape, interaction, first packets and content: not measured yet.
-        None, None, None, None, None, None, None,
-        None, None, None, None, None, None, None, None, None, None,
-        None,
-        None, None, None, None, None, None, None, None, None,
-    )
+    cdef bint ended = end_reason != STILL_OPEN
+    cdef const char* state = conn_state(flow)
+    cdef uint32_t state_bytes = 0
+    cdef uint8_t* at = put_big_endian(start, 0xDC, RECORD_FIELDS, 2)
+    at = put_count(at, flow.flow_id)
+    at = put_count(at, flow.part)
+    at = put_count(at, end_reason) if ended else put_nil(at)
+    at = put_count(at, flow.key.protocol)
+    at = put_nil(at) if flow.vlan == NO_VLAN else put_count(at, flow.vlan)
+    at = put_address(at, address(flow, True), flow.key.ip_version)
+    at = put_count(at, port(flow, True))
+    at = put_address(at, address(flow, False), flow.key.ip_version)
+    at = put_count(at, port(flow, False))
+    at = put_count(at, flow.oriented_by)
+    at = put_count(at, <uint64_t> flow.flow_start_ns)
+    at = put_count(at, <uint64_t> flow.part_start_ns)
+    at = put_count(at, <uint64_t> flow.last_ns)
+    at = put_count(put_count(at, o.packets), i.packets)
+    at = put_count(put_count(at, o.wire_bytes), i.wire_bytes)
+    at = put_count(put_count(at, o.payload_bytes), i.payload_bytes)
+    at = put_count(put_count(at, o.retransmitted_bytes), i.retransmitted_bytes)
+    at = put_count(at, missed(flow, flow.client) if ended else 0)
+    at = put_count(at, missed(flow, 1 - flow.client) if ended else 0)
+    at = put_count(put_count(at, flow.stream[flow.client].tcp_flags), flow.stream[1 - flow.client].tcp_flags)
+    while state[state_bytes]:
+        state_bytes += 1
+    at = put_text(at, state, state_bytes)
+    at = put_text(at, flow.history, flow.history_count) if flow.history_count else put_nil(at)
+    at = put_count(at, <uint64_t> flow.handshake_ns) if flow.handshake == TIMED else put_nil(at)
+    at = put_optional(at, flow.closed_ns)
+    at = put_nils(at, 6) if shape == NULL else put_shape(at, flow, shape)
+    at = put_count(at, <uint64_t> flow.max_idle_ns)
+    if shape == NULL:
+        at = put_nils(at, 20)
+    else:
+        at = put_interaction(at, flow, shape)
+        at = put_first_packets(at, shape)
+        at = put_nils(at, 2)
+        at = put_first_payload(at, shape)
+        at = put_nils(at, 3)
+    return <uint32_t> (at - start)
+
+
+cdef inline uint64_t total(Shape* shape, uint8_t direction) noexcept nogil:
+    cdef uint32_t bin
+    cdef uint64_t packets = 0
+    for bin in range(BINS):
+        packets += counted(shape, shape.sizes[direction], SIZES + direction, bin)
+    return packets
+
+
+cdef inline uint8_t* put_histogram(uint8_t* at, Shape* shape, uint16_t* bins, uint32_t row) noexcept nogil:
+    """Write a histogram, nil when nothing was counted."""
+    cdef uint8_t* start = at
+    cdef uint32_t bin
+    cdef uint64_t all_ = 0, count
+    at[0] = 0x90 | BINS
+    at += 1
+    for bin in range(BINS):
+        count = counted(shape, bins, row, bin)
+        all_ += count
+        at = put_count(at, count)
+    return at if all_ else put_nil(start)
+
+
+cdef inline uint8_t* put_shape(uint8_t* at, Flow* flow, Shape* shape) noexcept nogil:
+    cdef uint8_t out = flow.client, in_ = 1 - flow.client
+    at = put_count(put_count(at, total(shape, out)), total(shape, in_))
+    at = put_histogram(at, shape, shape.sizes[out], SIZES + out)
+    at = put_histogram(at, shape, shape.sizes[in_], SIZES + in_)
+    at = put_histogram(at, shape, shape.gaps[out], GAPS + out)
+    return put_histogram(at, shape, shape.gaps[in_], GAPS + in_)
+
+
+cdef inline uint8_t* put_interaction(uint8_t* at, Flow* flow, Shape* shape) noexcept nogil:
+    if flow.key.protocol == PROTO_TCP:
+        at = put_count(put_count(at, shape.keystrokes), shape.keystroke_pairs)
+        at = put_count(put_count(at, shape.typed_pairs), shape.echoes)
+    else:
+        at = put_nils(at, 4)
+    at = put_count(put_count(at, shape.exchanges), shape.exchange_gaps)
+    if not shape.exchange_gaps:
+        return put_nils(at, 4)
+    at = put_double(put_double(at, shape.gap_mean_s), shape.gap_m2_s2)
+    return put_count(put_count(at, <uint64_t> shape.gap_min_ns), <uint64_t> shape.gap_max_ns)
+
+
+cdef inline uint8_t* put_first_packets(uint8_t* at, Shape* shape) noexcept nogil:
+    """Write the first data packets so far, nil when the record before told them all."""
+    cdef uint32_t i
+    if shape.splt_count == shape.splt_handed:
+        return put_nil(at)
+    if shape.splt_count < 16:
+        at[0] = 0x90 | shape.splt_count
+        at += 1
+    else:
+        at = put_big_endian(at, 0xDC, shape.splt_count, 2)
+    for i in range(shape.splt_count):
+        at[0] = 0x92
+        at += 1
+        if shape.splt_inbound >> i & 1:
+            at = put_negative(at, -<int64_t> shape.splt_bytes[i])
+        else:
+            at = put_count(at, shape.splt_bytes[i])
+        at = put_count(at, gap_ms(shape.splt_gaps[i]))
+    return at
+
+
+cdef inline uint8_t* put_first_payload(uint8_t* at, Shape* shape) noexcept nogil:
+    if not shape.first_bytes or shape.seen & FIRST_TOLD:
+        return put_nils(at, 4)
+    at = put_single(at, <float> shape.first_ones / shape.first_bytes)
+    at = put_single(at, <float> shape.first_printable / shape.first_bytes)
+    return put_single(put_count(at, shape.first_run), shape.first_entropy)
 
 
 cdef inline tuple event_tuple(Event* event, tuple kinds):
@@ -78,10 +280,11 @@ cdef inline tuple event_tuple(Event* event, tuple kinds):
     cdef Flow* flow = &event.flow
     cdef Side* o = &flow.side[flow.client]
     cdef Side* i = &flow.side[1 - flow.client]
+    cdef int size = 4 if flow.key.ip_version == 4 else 16
     kind = kinds[event.kind]
     return kind, event.direction == flow.client, (
         event.time_ns, kind, event.value, event.limit, flow.flow_id, flow.key.protocol,
-        address(flow, True), port(flow, True), address(flow, False), port(flow, False),
+        address(flow, True)[:size], port(flow, True), address(flow, False)[:size], port(flow, False),
         o.total_packets, i.total_packets, o.total_payload_bytes, i.total_payload_bytes,
         flow.last_ns - flow.flow_start_ns,
     )

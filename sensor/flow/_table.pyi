@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from common.flowlog import Block
+
 EVENT_KINDS: tuple[str, ...]
 SERVICE_PORTS: tuple[int, ...]
 
@@ -10,6 +12,7 @@ class FlowTable:
     filtered: int
     wire_bytes: int
     flows_open: int
+    max_flows: int
     flows_started: int
     flows_evicted: int
     records: int
@@ -18,15 +21,19 @@ class FlowTable:
     events_dropped: int
     clock_steps: int
     flow_bytes: int
+    shapes_used: int
+    waiting: bool
     def __init__(
         self,
         *,
         active_timeout_ns: int = ...,
+        tcp_attempt_timeout_ns: int = ...,
         tcp_timeout_ns: int = ...,
         tcp_unestablished_timeout_ns: int = ...,
         udp_timeout_ns: int = ...,
         icmp_timeout_ns: int = ...,
         max_flows: int = ...,
+        memory_bytes: int = ...,
         alarm_bytes: int = ...,
         alarm_duration_ns: int = ...,
         alarm_packets: int = ...,
@@ -34,6 +41,7 @@ class FlowTable:
         trace: bool = ...,
         home: Sequence[tuple[bytes, int]] = ...,
         first_flow_id: int = ...,
+        block_records: int = ...,
         seed: bytes = ...,
     ) -> None: ...
     def feed_frame(
@@ -41,6 +49,7 @@ class FlowTable:
     ) -> None: ...
     def advance(self, now_ns: int) -> None: ...
     def flush(self) -> bool: ...
+    def drain_blocks(self, *, partial: bool = ...) -> list[Block]: ...
     def drain(self) -> list[tuple[Any, ...]]: ...
     def drain_events(self) -> list[tuple[str, bool, tuple[Any, ...]]]: ...
     def rejected_by_reason(self) -> dict[str, int]: ...

@@ -6,42 +6,54 @@ tick: packet time that never goes back.  A step back of more than a minute (a cl
 capture after another) shifts the tick instead, so that timeouts go on counting; lesser disorder is
 taken as it comes.
 
-Flows sit in one list per idle timeout, oldest first, exact to one second (REQUEUE_NS), and in one
+Flows sit in one list per idle timeout, oldest first, exact to a 64th of the timeout, and in one
 list by the start of their open part.  So ending idle flows, cutting parts and finding the flow to
 give up when the table is full each look at a list's head only.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from sensor.decode._frame cimport (
     ACCEPTED, BAD_TIME, NO_MEMORY, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST, TCP_SYN,
     UNKNOWN_LENGTH, Packet, Reject, decode_frame,
 )
+from sensor.flow._history cimport LETTER_DATA, add_letter, had_letter, note_segment, scaled_letter
 from sensor.flow._key cimport hash_key, make_key, same_key
-from sensor.flow._record cimport event_tuple, record_tuple
+from sensor.flow._record cimport LONGEST_RECORD, event_tuple, put_record
+from sensor.flow._shape cimport begin_part, begin_shape, note_data, tw_fill_count_bits
 from sensor.flow._table cimport (
-    CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, LACK_OF_RESOURCES, NOWHERE, PENDING, QUEUES, STILL_OPEN,
-    UDP, UNESTABLISHED, Event, Flow, Key, Network, Pending, Side,
+    CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, LACK_OF_RESOURCES, AHEAD, NOWHERE, PENDING, QUEUES, STILL_OPEN,
+    UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending, Shape, Side, Stream,
 )
-from sensor.flow._tcp cimport tcp_queue, track_handshake, track_state, track_stream
+from sensor.flow._tcp cimport (
+    CLOSED, INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, is_over, tcp_queue, track_acknowledgement, track_handshake,
+    track_repeats, track_state, track_stream,
+)
 
+from common.flowlog import Block as RecordBlock
+from common.flowlog import rows_of
 from sensor.decode._frame import REJECT_REASONS
+
+tw_fill_count_bits()
 
 cdef extern from *:
     """
+    #include <stdlib.h>
+    #include <sys/mman.h>
     #define tw_prefetch(address) __builtin_prefetch(address)
+    /* Memory that the kernel may back with 2 MiB pages: flows lie in no order, and small pages cost a
+       second miss each. It is taken from the system as it is touched. */
+    static void* tw_pages(size_t size) {
+        void* memory = aligned_alloc((size_t)2 << 20, size);
+        if (memory) madvise(memory, size, MADV_HUGEPAGE);
+        return memory;
+    }
     """
     void tw_prefetch(const void* address) noexcept nogil
-
-
-cdef inline void prefetch_flow(Flow* flow) noexcept nogil:
-    """Ask for the cache lines that a packet of this flow touches."""
-    cdef const char* at = <const char*> flow
-    cdef size_t offset
-    for offset in range(0, sizeof(Flow), 64):
-        tw_prefetch(at + offset)
+    void* tw_pages(size_t size) noexcept nogil
 
 
 cdef enum:
@@ -61,22 +73,30 @@ cdef enum:
     EVENT_PACKET
 
 cdef enum:
-    CHUNK_FLOWS = 1024
+    CHUNK_FLOWS = 1 << 15   # flows, or shapes, in one piece of memory: 14 MiB, or 10
     FIRST_BUCKETS = 1 << 14
     SWEEP_LIMIT = 256
-    OUT_CAPACITY = 4096
-    OUT_HIGH = 2048         # a walker stops here; packets in line and a sweep add less than as much again
+    OUT_CAPACITY = 1 << 20
+    OUT_HIGH = 1 << 18      # a walker stops here; packets in line and a sweep add less than what is left
+    BLOCK_BYTES = 1 << 17       # a block is full with this much, whatever its records
+    BLOCK_CAPACITY = 4096
+    BLOCK_HIGH = 2048
     EVENT_CAPACITY = 1024
     EVENT_HIGH = 512
     MAX_NETWORKS = 1024
+    QUEUED_BITS = 28        # Flow.queued counts 0.27 s
+    REQUEUE_SHARE = 64      # of an idle timeout: how exact the lists' order is
+    EVICT_TRIES = 16
 
 cdef uint32_t NIL = 0xFFFFFFFF
 cdef int64_t SECOND = 1000000000
-cdef int64_t REQUEUE_NS = 1000000000
 cdef int64_t SWEEP_NS = 100000000
 cdef int64_t STEP_BACK_NS = 60 * SECOND
 cdef int64_t LINGER_NS = 5 * SECOND
 cdef int64_t MAX_TIME_NS = (<int64_t> 1) << 62
+
+# Of one flow with payload, and its share of buckets that are at least half full.
+cdef uint64_t FLOW_BYTES = sizeof(Flow) + sizeof(Shape) + 2 * sizeof(uint32_t)
 
 EVENT_KINDS = ("bytes", "duration", "packets", "new_flow", "packet")
 
@@ -93,10 +113,12 @@ for _port in SERVICE_PORTS:
     known_port[_port] = 1
 
 
+@cython.final      # so that its methods call each other directly
 cdef class FlowTable:
     """Counts packets into flows and hands their records out as plain tuples in FlowRecord's order.
 
-    All durations are ns; 0 switches ``active_timeout`` and each ``alarm_`` limit off.  ``home`` lists
+    All durations are ns; 0 switches ``active_timeout``, ``tcp_attempt_timeout`` and each ``alarm_`` limit off.
+    ``max_flows`` and ``memory_bytes`` (0 = no limit) bound the table, whichever is less.  ``home`` lists
     (packed address, prefix length).  ``seed`` keys the hash, so that nobody outside can aim at one bucket.
     """
 
@@ -104,11 +126,13 @@ cdef class FlowTable:
         self,
         *,
         int64_t active_timeout_ns=60 * SECOND,
+        int64_t tcp_attempt_timeout_ns=0,
         int64_t tcp_timeout_ns=7200 * SECOND,
         int64_t tcp_unestablished_timeout_ns=60 * SECOND,
         int64_t udp_timeout_ns=120 * SECOND,
         int64_t icmp_timeout_ns=60 * SECOND,
         uint32_t max_flows=1_000_000,
+        uint64_t memory_bytes=0,
         int64_t alarm_bytes=0,
         int64_t alarm_duration_ns=0,
         int64_t alarm_packets=0,
@@ -116,17 +140,27 @@ cdef class FlowTable:
         bint trace=False,
         home=(),
         uint64_t first_flow_id=1,
+        uint32_t block_records=500,
         bytes seed=b"\0" * 32,
     ):
         if len(seed) != 32:
             raise ValueError("the hash seed has 32 bytes")
         if max_flows < 1 or max_flows > 0x7FFFFFFF:
             raise ValueError("max_flows is 1 to 2147483647")
+        if memory_bytes and memory_bytes // FLOW_BYTES < max_flows:
+            max_flows = <uint32_t> (memory_bytes // FLOW_BYTES) or 1
+        if block_records < 1 or block_records > 4096:
+            raise ValueError("block_records is 1 to 4096")
         memcpy(self.seed, <const char*> seed, 32)
         self.idle_timeout[:] = [
             LINGER_NS, tcp_unestablished_timeout_ns, icmp_timeout_ns, udp_timeout_ns, tcp_timeout_ns
         ]
+        for i in range(QUEUES):
+            self.requeue_after[i] = <int32_t> min(self.idle_timeout[i] // REQUEUE_SHARE >> QUEUED_BITS, 1 << 24)
+        self.requeue_after[CLOSING] = 0x7FFFFFFF    # in the order in which they closed
         self.active_timeout = active_timeout_ns
+        self.attempt_timeout = tcp_attempt_timeout_ns
+        self.block_records = block_records
         self.max_flows = max_flows
         self.alarm_bytes = alarm_bytes
         self.alarm_duration = alarm_duration_ns
@@ -135,7 +169,7 @@ cdef class FlowTable:
         self.tracing = trace
         self.vlan_in_key = vlan_in_key
         self.next_flow_id = first_flow_id
-        self.free_list = NIL
+        self.free_list = self.free_shape = NIL
         self.active_head = self.active_tail = NIL
         memset(self.idle_head, 0xFF, sizeof(self.idle_head))
         memset(self.idle_tail, 0xFF, sizeof(self.idle_tail))
@@ -144,21 +178,31 @@ cdef class FlowTable:
         self.bucket_mask = FIRST_BUCKETS - 1
         self.buckets = <uint32_t*> malloc(FIRST_BUCKETS * sizeof(uint32_t))
         self.chunks = <Flow**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Flow*))
-        self.out = <Flow*> malloc(OUT_CAPACITY * sizeof(Flow))
+        self.shape_chunks = <Shape**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Shape*))
+        self.out = <uint8_t*> malloc(OUT_CAPACITY)
+        self.blocks = <Block*> malloc(BLOCK_CAPACITY * sizeof(Block))
         self.events = <Event*> malloc(EVENT_CAPACITY * sizeof(Event))
-        if self.buckets == NULL or self.chunks == NULL or self.out == NULL or self.events == NULL:
+        if (
+            self.buckets == NULL or self.chunks == NULL or self.shape_chunks == NULL or self.out == NULL
+            or self.blocks == NULL or self.events == NULL
+        ):
             raise MemoryError()
         memset(self.buckets, 0xFF, FIRST_BUCKETS * sizeof(uint32_t))
         self.set_home(home)
 
     def __dealloc__(self):
         cdef uint32_t i
-        if self.chunks != NULL:
-            for i in range(self.chunk_count):
-                free(self.chunks[i])
+        for i in range(self.shapes_made):
+            free(self.shape_at(i).carried)
+        for i in range(0, self.flows_made, CHUNK_FLOWS):
+            free(self.chunks[i // CHUNK_FLOWS])
+        for i in range(0, self.shapes_made, CHUNK_FLOWS):
+            free(self.shape_chunks[i // CHUNK_FLOWS])
         free(self.chunks)
+        free(self.shape_chunks)
         free(self.buckets)
         free(self.out)
+        free(self.blocks)
         free(self.events)
         free(self.networks)
 
@@ -195,13 +239,13 @@ cdef class FlowTable:
             self.relieve()
 
     cdef bint wants_drain(self) noexcept nogil:
-        return self.out_count >= OUT_HIGH or self.event_count >= EVENT_HIGH
+        return self.out_used >= OUT_HIGH or self.block_count >= BLOCK_HIGH or self.event_count >= EVENT_HIGH
 
     cdef void count_frame(
         self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured, uint32_t length
     ) noexcept nogil:
         """Decode a frame and put it in line for its flow; ``settle`` counts what is in line."""
-        cdef Pending* pending = &self.pending[self.pending_count]
+        cdef Pending* pending = &self.pending[self.taken_in % PENDING]
         cdef Reject reason
         self.packets += 1
         if time_ns < 0 or time_ns >= MAX_TIME_NS:
@@ -215,28 +259,60 @@ cdef class FlowTable:
         pending.direction = make_key(&pending.packet, self.vlan_in_key, &pending.key)
         pending.hash = hash_key(&pending.key, self.seed)
         tw_prefetch(&self.buckets[pending.hash & self.bucket_mask])
-        self.pending_count += 1
-        if self.pending_count == PENDING:
-            self.settle()
+        self.taken_in += 1
+        # Each step asks for the memory that the next one needs, and leaves it the time of a few packets to come.
+        if self.taken_in - self.flow_fetched > AHEAD:
+            self.fetch_flow()
+            if self.flow_fetched - self.shape_fetched > AHEAD:
+                self.fetch_shape()
+                if self.shape_fetched - self.counted > AHEAD:
+                    self.count_next()
 
     cdef void settle(self) noexcept nogil:
-        """Count the packets in line, in their order, once the memory of their flows is on its way."""
-        cdef uint32_t i, index
-        cdef Reject reason
-        cdef Pending* pending
-        for i in range(self.pending_count):
-            index = self.buckets[self.pending[i].hash & self.bucket_mask]
-            if index != NIL:
-                prefetch_flow(self.at(index))
-        for i in range(self.pending_count):
-            pending = &self.pending[i]
-            reason = self.update(pending)
-            if reason == ACCEPTED:
-                self.accepted += 1
-                self.wire_bytes += pending.packet.wire_bytes
-            else:
-                self.rejected[<int> reason] += 1
-        self.pending_count = 0
+        """Count all packets in line."""
+        while self.flow_fetched != self.taken_in:
+            self.fetch_flow()
+        while self.shape_fetched != self.taken_in:
+            self.fetch_shape()
+        while self.counted != self.taken_in:
+            self.count_next()
+
+    cdef void fetch_flow(self) noexcept nogil:
+        """Ask for the flow that a packet in line most likely belongs to."""
+        cdef Pending* pending = &self.pending[self.flow_fetched % PENDING]
+        cdef Flow* flow
+        pending.index = self.buckets[pending.hash & self.bucket_mask]
+        self.flow_fetched += 1
+        if pending.index == NIL:
+            return
+        flow = self.at(pending.index)
+        tw_prefetch(flow)
+        tw_prefetch(<char*> flow + 64)
+        tw_prefetch(&flow.side[pending.direction])
+
+    cdef void fetch_shape(self) noexcept nogil:
+        """Ask for the shape of that flow. Should the flow have ended meanwhile, its slot still holds a valid index."""
+        cdef Pending* pending = &self.pending[self.shape_fetched % PENDING]
+        cdef uint32_t shape
+        self.shape_fetched += 1
+        if pending.index == NIL or not pending.packet.payload_bytes:
+            return
+        shape = self.at(pending.index).shape
+        if shape != NIL:
+            tw_prefetch(self.shape_at(shape))
+            tw_prefetch(<char*> self.shape_at(shape) + 64)
+            tw_prefetch(<char*> self.shape_at(shape) + 128)
+
+    cdef void count_next(self) noexcept nogil:
+        """Count the packet that is first in line."""
+        cdef Pending* pending = &self.pending[self.counted % PENDING]
+        cdef Reject reason = self.update(pending)
+        self.counted += 1
+        if reason == ACCEPTED:
+            self.accepted += 1
+            self.wire_bytes += pending.packet.wire_bytes
+        else:
+            self.rejected[<int> reason] += 1
 
     cdef Reject update(self, Pending* pending) noexcept nogil:
         """Count an accepted packet in its flow, opening, cutting or ending flows on the way."""
@@ -246,7 +322,7 @@ cdef class FlowTable:
         cdef uint32_t index
         cdef Flow* flow
         cdef uint8_t end_reason
-        if <int64_t> (self.tick - self.next_sweep) >= 0 and self.out_count < OUT_HIGH:
+        if <int64_t> (self.tick - self.next_sweep) >= 0 and self.out_used < OUT_HIGH:
             self.sweep()
         index = self.find(&pending.key, pending.hash)
         if index != NIL:
@@ -265,6 +341,9 @@ cdef class FlowTable:
     cdef Flow* at(self, uint32_t index) noexcept nogil:
         return &self.chunks[index // CHUNK_FLOWS][index % CHUNK_FLOWS]
 
+    cdef Shape* shape_at(self, uint32_t index) noexcept nogil:
+        return &self.shape_chunks[index // CHUNK_FLOWS][index % CHUNK_FLOWS]
+
     cdef uint64_t clock(self, int64_t time_ns) noexcept nogil:
         """Return the tick of a packet time, and move the table's clock on."""
         if not self.clock_set:
@@ -279,6 +358,11 @@ cdef class FlowTable:
         self.tick = <uint64_t> self.high_water_ns + self.tick_offset
         return <uint64_t> time_ns + self.tick_offset
 
+    cdef uint64_t last_tick(self, Flow* flow) noexcept nogil:
+        return <uint64_t> flow.last_ns + (
+            self.tick_offset if flow.clock_steps == self.clock_steps else flow.clock_offset
+        )
+
     cdef uint32_t find(self, Key* key, uint32_t hash_) noexcept nogil:
         cdef uint32_t index = self.buckets[hash_ & self.bucket_mask]
         cdef Flow* flow
@@ -292,51 +376,66 @@ cdef class FlowTable:
     cdef uint8_t over(self, Flow* flow, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil:
         """Return why the key's old flow has ended when a packet belongs to a new one, else STILL_OPEN."""
         cdef bint opens = packet.protocol == PROTO_TCP and packet.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN
-        cdef Side* sender = &flow.side[direction]
+        cdef Stream* sender = &flow.stream[direction]
         if flow.queue == CLOSING:
             return END_OF_FLOW if opens or <int64_t> (tick - flow.closed_tick) > LINGER_NS else STILL_OPEN
-        if <int64_t> (tick - flow.last_tick) > self.idle_timeout[flow.queue]:
+        if <int64_t> (tick - self.last_tick(flow)) > self.idle_timeout[flow.queue]:
             return IDLE
         # The same four numbers used again: a SYN with another initial sequence number.
-        if opens and sender.sequence_known and (
+        if opens and sender.known and (
             not sender.tcp_flags & TCP_SYN or sender.initial_sequence != packet.sequence
         ):
             return END_OF_FLOW
+        if self.attempt_timeout and self.unanswered(flow, tick):
+            return IDLE
         return STILL_OPEN
+
+    cdef bint unanswered(self, Flow* flow, uint64_t tick) noexcept nogil:
+        """Tell whether a TCP connection was asked for and not answered for as long as attempts are given."""
+        cdef uint8_t state = flow.stream[flow.client].state
+        return (
+            (state == SYN_SENT or state == SYN_ACK_SENT) and flow.stream[1 - flow.client].state == INACTIVE
+            and <int64_t> (tick - flow.clock_offset) - flow.flow_start_ns > self.attempt_timeout
+        )
 
     cdef void add(self, uint32_t index, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil:
         """Add a packet to its flow: the counters, the state, and the lists the flow sits in."""
         cdef Flow* flow = self.at(index)
         cdef Side* sender = &flow.side[direction]
-        cdef Side* peer = &flow.side[1 - direction]
         cdef uint8_t queue
+        cdef uint64_t fresh
         if flow.in_active_list and self.active_timeout and (
             <int64_t> (tick - flow.active_tick) > self.active_timeout
         ):
             self.hand_out(index, STILL_OPEN)
-        if flow.clock_offset != self.tick_offset:
+        if flow.clock_steps != self.clock_steps:
             self.follow_clock(index, packet.time_ns)
         if packet.time_ns > flow.last_ns:
+            if packet.time_ns - flow.last_ns > flow.max_idle_ns:
+                flow.max_idle_ns = packet.time_ns - flow.last_ns
             flow.last_ns = packet.time_ns
-        if <int64_t> (tick - flow.last_tick) > 0:
-            flow.last_tick = tick
         sender.packets += 1
         sender.total_packets += 1
         sender.wire_bytes += packet.wire_bytes
         queue = flow.queue
         if packet.protocol == PROTO_TCP:
-            track_handshake(flow, sender, packet, direction)
-            sender.tcp_flags |= packet.tcp_flags
-            track_stream(sender, packet.sequence, packet.payload_bytes, packet.tcp_flags)
-            track_state(sender, peer, packet.tcp_flags)
-            queue = tcp_queue(flow, sender, peer, packet.tcp_flags)
+            fresh = self.add_segment(flow, packet, direction)
+            queue = tcp_queue(flow, packet.tcp_flags, direction)
         else:
-            sender.payload_bytes += packet.payload_bytes
-            sender.total_payload_bytes += packet.payload_bytes
+            fresh = packet.payload_bytes
+            sender.payload_bytes += fresh
+            sender.total_payload_bytes += fresh
+            if packet.protocol == PROTO_UDP:
+                had_letter(flow, &flow.stream[direction], LETTER_DATA, c"D", direction == flow.client)
+        if fresh:
+            if flow.shape == NIL:
+                flow.shape = self.take_shape()
+            if flow.shape != NIL:
+                note_data(flow, self.shape_at(flow.shape), packet, direction)
         if queue != flow.queue:
             flow.closed_tick = tick
             self.requeue(index, queue, tick)
-        elif queue != CLOSING and <int64_t> (tick - flow.queued_tick) > REQUEUE_NS:
+        elif <int32_t> (<uint32_t> (tick >> QUEUED_BITS) - flow.queued) > self.requeue_after[queue]:
             self.requeue(index, queue, tick)
         if not flow.in_active_list:
             self.link_active(index)
@@ -344,6 +443,28 @@ cdef class FlowTable:
             self.watch(flow, packet)
         if self.tracing:
             self.add_event(flow, EVENT_PACKET, packet.time_ns, packet.payload_bytes, 0, direction)
+
+    cdef uint64_t add_segment(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil:
+        """Follow a TCP segment in its flow's stream, states and history; return its bytes not seen before.
+
+        In Zeek's order: what is noted of a segment depends on the states before it.
+        """
+        cdef bint from_client = direction == flow.client
+        cdef Stream* sender = &flow.stream[direction]
+        cdef Stream* peer = &flow.stream[1 - direction]
+        cdef uint8_t flags = packet.tcp_flags
+        note_segment(flow, packet, direction)
+        if packet.window == 0 and not flags & TCP_RST and peer.state != CLOSED and sender.state != RESET:
+            flow.zero_windows[direction] = scaled_letter(flow, flow.zero_windows[direction], c"W", from_client)
+        track_handshake(flow, packet, direction)
+        sender.tcp_flags |= flags
+        track_repeats(flow, packet, direction)
+        track_state(sender, peer, flags, packet.payload_bytes, from_client)
+        if is_over(sender) and is_over(peer) and flow.closed_ns < 0:
+            flow.closed_ns = packet.time_ns
+        if flags & TCP_ACK and not flags & TCP_RST:
+            track_acknowledgement(flow, packet.acknowledgement, direction)
+        return track_stream(flow, packet, direction)
 
     # -- flows open and end ----------------------------------------------------------------------
 
@@ -358,24 +479,27 @@ cdef class FlowTable:
         index = self.take_slot()
         if index == NIL:
             return NIL
-        if self.flows_open > self.bucket_mask:
-            self.grow_buckets()
         flow = self.at(index)
         memset(flow, 0, sizeof(Flow))
+        flow.queue = NOWHERE
+        if self.flows_open > self.bucket_mask:
+            self.grow_buckets()
         flow.key = key[0]
         flow.hash = hash_
         flow.flow_id = self.next_flow_id
         self.next_flow_id += 1
         flow.flow_start_ns = flow.part_start_ns = flow.last_ns = packet.time_ns
-        flow.syn_ns = flow.handshake_rtt_ns = -1
-        flow.last_tick = tick
+        flow.closed_ns = -1
+        flow.shape = NIL
         flow.clock_offset = self.tick_offset
+        flow.clock_steps = self.clock_steps
         flow.vlan = packet.vlan
         self.orient(flow, packet, direction)
+        if flow.client != direction:
+            add_letter(flow, c"^", True)
         bucket = hash_ & self.bucket_mask
         flow.next_in_bucket = self.buckets[bucket]
         self.buckets[bucket] = index
-        flow.queue = NOWHERE
         if packet.protocol == PROTO_TCP:
             queue = UNESTABLISHED
         else:
@@ -393,49 +517,69 @@ cdef class FlowTable:
         if flow.in_active_list:
             self.hand_out(index, STILL_OPEN)
         flow.clock_offset = self.tick_offset
+        flow.clock_steps = self.clock_steps
         flow.part_start_ns = flow.last_ns = time_ns
         if flow.flow_start_ns > time_ns:
             flow.flow_start_ns = time_ns
 
     cdef uint32_t take_slot(self) noexcept nogil:
-        cdef uint32_t index
-        if self.free_list == NIL and not self.grow_chunks():
+        """Return the index of a free flow, NIL when there is no memory."""
+        cdef uint32_t index = self.free_list
+        if index != NIL:
+            self.free_list = self.at(index).next_in_bucket
+            return index
+        index = self.flows_made
+        if index >= self.max_flows:
             return NIL
-        index = self.free_list
-        self.free_list = self.at(index).next_in_bucket
+        if index % CHUNK_FLOWS == 0:
+            self.chunks[index // CHUNK_FLOWS] = <Flow*> tw_pages(CHUNK_FLOWS * sizeof(Flow))
+            if self.chunks[index // CHUNK_FLOWS] == NULL:
+                return NIL
+        self.flows_made += 1
         return index
 
-    cdef bint grow_chunks(self) noexcept nogil:
-        cdef uint32_t i, base = self.chunk_count * CHUNK_FLOWS
-        cdef Flow* chunk
-        if self.chunk_count > self.max_flows // CHUNK_FLOWS:
-            return False
-        chunk = <Flow*> malloc(CHUNK_FLOWS * sizeof(Flow))
-        if chunk == NULL:
-            return False
-        self.chunks[self.chunk_count] = chunk
-        self.chunk_count += 1
-        for i in range(CHUNK_FLOWS):
-            chunk[i].queue = NOWHERE
-            chunk[i].next_in_bucket = base + i + 1 if i + 1 < CHUNK_FLOWS else NIL
-        self.free_list = base
-        return True
+    cdef uint32_t take_shape(self) noexcept nogil:
+        """Return the index of an empty shape, NIL when there is no memory; there are never more than flows."""
+        cdef uint32_t index = self.free_shape
+        if index != NIL:
+            self.free_shape = self.shape_at(index).exchanges
+        else:
+            index = self.shapes_made
+            if index >= self.max_flows:
+                return NIL
+            if index % CHUNK_FLOWS == 0:
+                self.shape_chunks[index // CHUNK_FLOWS] = <Shape*> tw_pages(CHUNK_FLOWS * sizeof(Shape))
+                if self.shape_chunks[index // CHUNK_FLOWS] == NULL:
+                    return NIL
+            self.shapes_made += 1
+        self.shapes_used += 1
+        begin_shape(self.shape_at(index))
+        return index
+
+    cdef void drop_shape(self, Flow* flow) noexcept nogil:
+        cdef Shape* shape
+        if flow.shape == NIL:
+            return
+        shape = self.shape_at(flow.shape)
+        free(shape.carried)
+        shape.carried = NULL
+        shape.exchanges = self.free_shape
+        self.free_shape = flow.shape
+        flow.shape = NIL
+        self.shapes_used -= 1
 
     cdef void grow_buckets(self) noexcept nogil:
         """Double the buckets; when there is no memory for it, chains grow longer instead."""
         cdef uint32_t mask = self.bucket_mask * 2 + 1
         cdef uint32_t* buckets = <uint32_t*> malloc((<size_t> mask + 1) * sizeof(uint32_t))
-        cdef uint32_t chunk, i, index
+        cdef uint32_t index
         cdef Flow* flow
         if buckets == NULL:
             return
         memset(buckets, 0xFF, (<size_t> mask + 1) * sizeof(uint32_t))
-        for chunk in range(self.chunk_count):
-            for i in range(CHUNK_FLOWS):
-                flow = &self.chunks[chunk][i]
-                if flow.queue == NOWHERE:
-                    continue
-                index = chunk * CHUNK_FLOWS + i
+        for index in range(self.flows_made):
+            flow = self.at(index)
+            if flow.queue != NOWHERE:
                 flow.next_in_bucket = buckets[flow.hash & mask]
                 buckets[flow.hash & mask] = index
         free(self.buckets)
@@ -451,6 +595,11 @@ cdef class FlowTable:
             flow.oriented_by = BY_SYN_ACK if packet.tcp_flags & TCP_ACK else BY_SYN
             flow.client = receiver if packet.tcp_flags & TCP_ACK else sender
             return
+        if not tcp and packet.protocol != PROTO_UDP:
+            # ICMP's types say who asks, and the first packet is the one that does.
+            flow.oriented_by = BY_FIRST_PACKET
+            flow.client = sender
+            return
         flow.oriented_by = BY_HOME_NETWORK
         from_home = self.is_home(packet.source, packet.ip_version)
         to_home = self.is_home(packet.destination, packet.ip_version)
@@ -458,15 +607,14 @@ cdef class FlowTable:
             flow.client = sender if from_home else receiver
             return
         flow.oriented_by = BY_KNOWN_PORT
-        if tcp or packet.protocol == PROTO_UDP:
-            from_known = known_port[packet.source_port]
-            to_known = known_port[packet.destination_port]
-            if from_known != to_known:
-                flow.client = receiver if from_known else sender
-                return
-            if tcp and packet.source_port != packet.destination_port:
-                flow.client = receiver if packet.source_port < packet.destination_port else sender
-                return
+        from_known = known_port[packet.source_port]
+        to_known = known_port[packet.destination_port]
+        if from_known != to_known:
+            flow.client = receiver if from_known else sender
+            return
+        if tcp and packet.source_port != packet.destination_port:
+            flow.client = receiver if packet.source_port < packet.destination_port else sender
+            return
         flow.oriented_by = BY_FIRST_PACKET
         flow.client = sender
 
@@ -491,48 +639,80 @@ cdef class FlowTable:
             link = &self.at(link[0]).next_in_bucket
         link[0] = flow.next_in_bucket
         self.unlink_idle(index)
+        self.drop_shape(flow)
         flow.queue = NOWHERE
         flow.next_in_bucket = self.free_list
         self.free_list = index
         self.flows_open -= 1
 
     cdef void hand_out(self, uint32_t index, uint8_t end_reason) noexcept nogil:
-        """Copy the flow's open part out as a record, and begin the next part."""
+        """Encode the flow's open part as a record, and begin the next part."""
         cdef Flow* flow = self.at(index)
+        cdef Shape* shape = NULL if flow.shape == NIL else self.shape_at(flow.shape)
         cdef int i
-        if self.out_count < OUT_CAPACITY:
-            memcpy(&self.out[self.out_count], flow, sizeof(Flow))
-            self.out[self.out_count].end_reason = end_reason
-            self.out_count += 1
+        if self.out_used <= OUT_CAPACITY - LONGEST_RECORD and self.block_count < BLOCK_CAPACITY:
+            self.out_used += put_record(self.out + self.out_used, flow, shape, end_reason)
+            self.close_record(flow)
             self.records += 1
         else:
             self.records_dropped += 1
         flow.part += 1
         flow.part_start_ns = flow.last_ns
+        flow.max_idle_ns = 0
         for i in range(2):
             flow.side[i].packets = 0
             flow.side[i].wire_bytes = 0
             flow.side[i].payload_bytes = 0
             flow.side[i].retransmitted_bytes = 0
+        if shape != NULL:
+            begin_part(shape)
         if flow.in_active_list:
             self.unlink_active(index)
 
+    cdef void close_record(self, Flow* flow) noexcept nogil:
+        """Take the record just written into the last block, which is a new one when that is full."""
+        cdef Block* block = &self.blocks[self.block_count - 1]
+        if self.block_count == 0 or self.is_full(block):
+            block = &self.blocks[self.block_count]
+            block.begin = 0 if self.block_count == 0 else self.blocks[self.block_count - 1].end
+            self.block_count += 1
+            block.count = 0
+            block.first_ns = flow.part_start_ns
+            block.last_ns = flow.last_ns
+        block.count += 1
+        block.end = self.out_used
+        if flow.part_start_ns < block.first_ns:
+            block.first_ns = flow.part_start_ns
+        if flow.last_ns > block.last_ns:
+            block.last_ns = flow.last_ns
+
+    cdef bint is_full(self, Block* block) noexcept nogil:
+        return block.count >= self.block_records or block.end - block.begin >= BLOCK_BYTES
+
     cdef void evict(self) noexcept nogil:
         """Make room: let a flow go that is closed already, or else give up the one silent longest."""
-        cdef uint32_t oldest = NIL
+        cdef uint32_t oldest, _try
         cdef int queue
+        cdef Flow* flow
         if self.idle_head[CLOSING] != NIL:
             self.end_flow(self.idle_head[CLOSING], END_OF_FLOW)
             return
-        for queue in range(QUEUES):
-            if self.idle_head[queue] != NIL and (
-                oldest == NIL
-                or <int64_t> (self.at(self.idle_head[queue]).queued_tick - self.at(oldest).queued_tick) < 0
-            ):
-                oldest = self.idle_head[queue]
-        if oldest != NIL:
-            self.end_flow(oldest, LACK_OF_RESOURCES)
-            self.flows_evicted += 1
+        for _try in range(EVICT_TRIES):
+            oldest = NIL
+            for queue in range(QUEUES):
+                if self.idle_head[queue] != NIL and (
+                    oldest == NIL or <int32_t> (self.at(self.idle_head[queue]).queued - self.at(oldest).queued) < 0
+                ):
+                    oldest = self.idle_head[queue]
+            if oldest == NIL:
+                return
+            # A flow that had packets since it was put there has another chance.
+            flow = self.at(oldest)
+            if <int32_t> (<uint32_t> (self.last_tick(flow) >> QUEUED_BITS) - flow.queued) <= 0:
+                break
+            self.requeue(oldest, flow.queue, self.last_tick(flow))
+        self.end_flow(oldest, LACK_OF_RESOURCES)
+        self.flows_evicted += 1
 
     cdef void sweep(self) noexcept nogil:
         """End flows whose idle timeout has passed and cut parts that are due, a bounded number at once."""
@@ -543,7 +723,7 @@ cdef class FlowTable:
         for queue in range(QUEUES):
             while budget and self.idle_head[queue] != NIL:
                 flow = self.at(self.idle_head[queue])
-                since = flow.closed_tick if queue == CLOSING else flow.last_tick
+                since = flow.closed_tick if queue == CLOSING else self.last_tick(flow)
                 if <int64_t> (self.tick - since) <= self.idle_timeout[queue]:
                     break
                 self.end_flow(self.idle_head[queue], END_OF_FLOW if queue == CLOSING else IDLE)
@@ -564,7 +744,7 @@ cdef class FlowTable:
         if flow.queue != NOWHERE:
             self.unlink_idle(index)
         flow.queue = queue
-        flow.queued_tick = tick
+        flow.queued = <uint32_t> (tick >> QUEUED_BITS)
         flow.idle_next = NIL
         flow.idle_previous = self.idle_tail[queue]
         if self.idle_tail[queue] == NIL:
@@ -665,19 +845,48 @@ cdef class FlowTable:
         return False
 
     cdef relieve(self):
-        """Make room while Python is the one who feeds: what waits becomes tuples, to be drained later."""
-        self.stash = self.drain()
+        """Make room while Python is the one who feeds: what waits is kept as bytes, to be drained later."""
+        self.stash += self.take_blocks(True)
         self.event_stash = self.drain_events()
+
+    cdef list take_blocks(self, bint all_):
+        """Return the blocks that are full, or all of them."""
+        cdef uint32_t i, start = 0, count = self.block_count
+        cdef Block* block
+        cdef list taken = []
+        if count and not all_ and not self.is_full(&self.blocks[count - 1]):
+            count -= 1
+        for i in range(count):
+            block = &self.blocks[i]
+            taken.append(RecordBlock(block.count, self.out[block.begin:block.end], block.first_ns, block.last_ns))
+            start = block.end
+        if count < self.block_count:
+            self.blocks[0] = self.blocks[count]
+            self.blocks[0].begin -= start
+            self.blocks[0].end -= start
+        memmove(self.out, self.out + start, self.out_used - start)
+        self.out_used -= start
+        self.block_count -= count
+        return taken
+
+    def drain_blocks(self, *, bint partial=True):
+        """Return the records handed out since the last call, as a list of common.flowlog.Block.
+
+        A block has ``block_records`` records, or fewer when they are long.  The last one, which is still
+        growing, is left to grow unless ``partial``.
+        """
+        cdef list blocks = self.stash
+        self.stash = []
+        return blocks + self.take_blocks(partial)
+
+    @property
+    def waiting(self):
+        """Whether records were handed out that nobody has drained."""
+        return bool(self.block_count or self.stash)
 
     def drain(self):
         """Return the records handed out since the last call: tuples in FlowRecord's order."""
-        cdef uint32_t i
-        cdef list records = self.stash
-        self.stash = []
-        for i in range(self.out_count):
-            records.append(record_tuple(&self.out[i]))
-        self.out_count = 0
-        return records
+        return [row for block in self.drain_blocks() for row in rows_of(block)]
 
     def drain_events(self):
         """Return the events since the last call: (kind, from client?, SensorAlarm's fields ...) each."""
@@ -697,8 +906,8 @@ cdef class FlowTable:
 
     @property
     def flow_bytes(self):
-        """Memory of one open flow, without its share of the buckets."""
-        return sizeof(Flow)
+        """Memory that one open flow takes at most: one with payload, and its share of the buckets."""
+        return FLOW_BYTES
 
 
 cdef class FrameFeed:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from common.errors import UserError
+from common.flowlog import Block, rows_of
 from common.records import SensorAlarm, SensorStats
 from sensor.batching import Batcher, NumberedFrame
 from sensor.output.flowlog import FlowLogFile, close_file, write_all, write_first
@@ -68,14 +69,18 @@ class Outputs:
         """Return where the spool is, if there is one."""
         return self.shipper.spool.directory if self.shipper is not None else None
 
-    def flows(self, rows: Sequence[tuple[Any, ...]], now_ns: int) -> None:
-        """Take flow rows."""
-        if not rows:
+    def take_all(self, now_ns: int, *, waiting: bool) -> bool:
+        """Tell whether records that wait for a fuller block are wanted now."""
+        return self._text is not None or self._batcher.is_due(now_ns, waiting=waiting)
+
+    def flows(self, blocks: Sequence[Block]) -> None:
+        """Take blocks of flow records."""
+        if not blocks:
             return
         if self._framing:
-            self._frames(self._batcher.add_flows(rows, now_ns))
+            self._frames(self._batcher.flows(blocks))
         if self._text is not None:
-            self._serve(self._text, self._text.write, rows)
+            self._serve(self._text, self._text.write, [row for block in blocks for row in rows_of(block)])
 
     def alarms(self, alarms: Sequence[SensorAlarm]) -> None:
         """Take threshold alarms; they go out at once."""
@@ -88,16 +93,12 @@ class Outputs:
             self._frames([self._batcher.statistics(stats)])
 
     def turn(self, now_ns: int, wait_ms: int = 0) -> None:
-        """Write rows that have waited long enough, and keep the link going; wait for its answers if asked to."""
-        if self._framing:
-            self._frames(self._batcher.due(now_ns))
+        """Keep the link going; wait for its answers if asked to."""
         if self.shipper is not None:
             self._serve(self.shipper, partial(self.shipper.turn, now_ns), wait_ms)
 
     def finish(self) -> None:
-        """Write everything that still waits, and what closes a text."""
-        if self._framing:
-            self._frames(self._batcher.flush())
+        """Write what closes a text."""
         if self._text is not None:
             self._serve(self._text, TextFile.finish, self._text)
 

@@ -216,7 +216,7 @@ def test_an_error_of_the_source_still_ends_every_flow(tmp_path: Path, capsys: py
             raise OSError("no such device")
 
     target = tmp_path / "a.ndjson"
-    outputs = Outputs(Batcher("s", 1, 9, S), None, TextFile("a", target.open("wb"), ndjson_format("s")), None)
+    outputs = Outputs(Batcher("s", 1, S), None, TextFile("a", target.open("wb"), ndjson_format("s")), None)
     service = SensorService(SensorConfig(), make_table(SensorConfig(), 1, trace=False), outputs, 1)
     assert service.capture(cast("LiveSource", Vanishing()), None) == 1
     outputs.close()
@@ -230,7 +230,7 @@ def test_a_clock_that_steps_back_does_not_silence_the_statistics(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = SensorConfig(statistics=StatisticsConfig(interval_s=3600))
-    outputs = Outputs(Batcher("s", 1, 9, S), None, None, None)
+    outputs = Outputs(Batcher("s", 1, S), None, None, None)
     service = SensorService(config, make_table(config, 1, trace=False), outputs, 1)
     monkeypatch.setattr("sensor.service.time.time_ns", lambda: 5)
     after_ns = time.monotonic_ns() + 3601 * S

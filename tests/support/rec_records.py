@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgpack
 from hypothesis import strategies as st
 
 from common import records
-from common.flowlog import FILE_HEADER, Batch, encode_frame, header_batch
+from common.flowlog import FILE_HEADER, Batch, Block, encode_frame, header_batch
 from common.records import UINT63_MAX, FlowRecord, Kind, Record, SensorAlarm, SensorStats, fields_of
 
 S = 1_000_000_000
@@ -57,6 +58,12 @@ def frame(
 ) -> bytes:
     """A frame of a run."""
     return encode_frame(Batch(kind, sensor, run, sequence, T0, T0 + S, rows or [flow(flow_id=sequence)]))
+
+
+def block(*rows: FlowRecord) -> Block:
+    """Records as the flow table hands them out."""
+    packed = b"".join(map(msgpack.packb, rows))
+    return Block(len(rows), packed, min(row.start_ns for row in rows), max(row.end_ns for row in rows))
 
 
 def flow_log(*frames: bytes) -> bytes:

@@ -175,7 +175,10 @@ def test_dpkt_sees_the_same(frame: bytes) -> None:
     assert seen["vlan"] == (link.vlan_tags[0].id if getattr(link, "vlan_tags", None) else None)
     if seen["protocol"] == 6:
         assert (seen["tcp_flags"], seen["sequence"], seen["acknowledgement"], seen["window"]) == (
-            transport.flags & 0xFF, transport.seq, transport.ack, transport.win,
+            transport.flags & 0xFF,
+            transport.seq,
+            transport.ack,
+            transport.win,
         )
         assert seen["content"] == transport.data  # fmt: skip
 

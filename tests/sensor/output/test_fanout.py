@@ -5,7 +5,7 @@ import os
 from contextlib import nullcontext
 
 import pytest
-from rec_records import RUN, T0, S, alarm, flow, header, stats
+from rec_records import RUN, T0, S, alarm, block, flow, header, stats
 from rec_router import Router, until
 
 from common.errors import UserError
@@ -21,7 +21,7 @@ from sensor.ship.spool import Spool
 
 @pytest.fixture
 def batcher():
-    return Batcher("tap-1", RUN, 2, S)
+    return Batcher("tap-1", RUN, S)
 
 
 @pytest.fixture
@@ -41,15 +41,13 @@ def batches_of(path) -> list[Batch]:
 
 def test_the_flow_log_gets_flows_alarms_and_statistics_in_the_order_they_came(batcher, path):
     outputs = Outputs(batcher, FlowLogFile(str(path), header()), None, None)
-    outputs.flows([flow(flow_id=1)], 0)
     outputs.alarms([alarm()])
-    outputs.flows([flow(flow_id=2), flow(flow_id=3)], 0)
+    outputs.flows([block(flow(flow_id=1), flow(flow_id=2))])
     outputs.alarms([])
-    outputs.flows([], 0)
-    outputs.turn(S // 2)
+    outputs.flows([])
     outputs.statistics(stats())
     outputs.turn(S)
-    outputs.flows([flow(flow_id=4)], 2 * S)
+    outputs.flows([block(flow(flow_id=3)), block(flow(flow_id=4))])
     outputs.finish()
     outputs.close()
     assert [(batch.kind, batch.sequence, len(batch.records)) for batch in batches_of(path)] == [
@@ -59,7 +57,7 @@ def test_the_flow_log_gets_flows_alarms_and_statistics_in_the_order_they_came(ba
 
 def test_text_gets_flows_as_they_come_and_nothing_else(batcher, path):
     outputs = Outputs(batcher, None, text_file(path, ndjson_format("tap-1")), None)
-    outputs.flows([flow(flow_id=1)], 0)
+    outputs.flows([block(flow(flow_id=1))])
     assert [json.loads(line)["flow_id"] for line in path.read_text().splitlines()] == ["1"]
     outputs.alarms([alarm()])
     outputs.statistics(stats())
@@ -80,7 +78,7 @@ def test_a_text_format_is_opened_and_closed(batcher, path):
 
 def test_a_text_that_was_not_finished_does_not_look_so(batcher, path):
     outputs = Outputs(batcher, None, text_file(path, zeek_format()), None)
-    outputs.flows([flow()], 0)
+    outputs.flows([block(flow())])
     outputs.close()
     assert "#close" not in path.read_text()
 
@@ -94,7 +92,7 @@ def test_a_text_that_cannot_be_opened_is_one_line_and_closed():
 
 def test_a_run_without_places_counts_only(batcher):
     outputs = Outputs(batcher, None, None, None)
-    outputs.flows([flow()] * 5, 0)
+    outputs.flows([block(*[flow()] * 5)])
     outputs.statistics(stats())
     outputs.turn(S)
     outputs.finish()
@@ -108,7 +106,7 @@ def test_the_correlator_and_the_flow_log_get_the_same_frames(batcher, path, tmp_
         batcher, FlowLogFile(str(path), header()), None, Shipper(ShipConfig(endpoint=endpoint, plaintext=True), spool)
     )
     router = Router(endpoint)
-    outputs.flows([flow(flow_id=number) for number in range(5)], 0)
+    outputs.flows([block(*[flow(flow_id=number) for number in range(5)])])
     outputs.finish()
     outputs.statistics(stats(time_ns=T0))
     now_ns = S
@@ -148,12 +146,12 @@ def test_a_text_that_fails_is_closed_and_the_flow_log_goes_on(batcher, path):
     text = on_a_full_disk()
     outputs = Outputs(batcher, FlowLogFile(str(path), header()), text, None)
     for number in range(4):
-        outputs.flows([flow(flow_id=number)], 0)
+        outputs.flows([block(flow(flow_id=number))])
     assert text._file.closed
     assert ["No space left" in str(error) for error in outputs.failures] == [True]
     outputs.finish()
     outputs.close()
-    assert [len(batch.records) for batch in batches_of(path)[1:]] == [2, 2]
+    assert [len(batch.records) for batch in batches_of(path)[1:]] == [1, 1, 1, 1]
 
 
 def test_a_flow_log_that_fails_leaves_the_text_whole(batcher, path):
@@ -162,7 +160,7 @@ def test_a_flow_log_that_fails_leaves_the_text_whole(batcher, path):
     log._file, log._path = open_output("/dev/full"), "/dev/full"
     outputs = Outputs(batcher, log, text_file(path, ndjson_format("tap-1")), None)
     for number in range(6):
-        outputs.flows([flow(flow_id=number)], 0)
+        outputs.flows([block(flow(flow_id=number))])
     outputs.finish()
     outputs.close()
     assert len(outputs.failures) == 1
@@ -172,8 +170,8 @@ def test_a_flow_log_that_fails_leaves_the_text_whole(batcher, path):
 def test_the_failure_of_the_last_place_ends_the_run(batcher):
     outputs = Outputs(batcher, None, on_a_full_disk(), None)
     with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
-        outputs.flows([flow()], 0)
-    outputs.flows([flow()], 0)
+        outputs.flows([block(flow())])
+    outputs.flows([block(flow())])
     outputs.finish()
     outputs.close()
 
@@ -187,7 +185,7 @@ def test_a_reader_that_went_away_ends_only_its_own_place(batcher, path, tmp_path
     os.close(reading)
     outputs = Outputs(batcher, None if alone else FlowLogFile(str(path), header()), text, None)
     with pytest.raises(BrokenPipeError) if alone else nullcontext():
-        outputs.flows([flow(), flow()], 0)
+        outputs.flows([block(flow(), flow())])
     assert outputs.failures == []
     outputs.close()
     assert alone or len(batches_of(path)) == 2

@@ -242,8 +242,8 @@ def test_a_turn_says_whether_frames_were_taken(setup):
         router.turn()
         said.append(shipper.turn(setup.now_ns, 1))
 
-    until(lambda: any(said), accept)
-    assert shipper.waiting == 0
+    until(lambda: shipper.waiting == 0, accept)
+    assert any(said)
 
 
 def test_answers_that_are_none_are_counted(setup):
