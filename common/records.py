@@ -175,9 +175,7 @@ class FlowRecord(NamedTuple):
     gaps_in: Annotated[tuple[int, ...] | None, HISTOGRAM, "<=10ms 50ms 200ms 1s 2s 10s 60s more, data packets"] = None
     max_idle_ns: Annotated[int | None, OPTIONAL_COUNT, "longest silence before a packet of this part"] = None
     # interaction
-    keystroke_packets: Annotated[
-        int | None, OPTIONAL_COUNT, "client data packets of <=20 bytes (Zhang, Paxson 2000)"
-    ] = None
+    keystroke_packets: Annotated[int | None, OPTIONAL_COUNT, "client data packets of <=20 bytes (Zhang, Paxson)"] = None
     keystroke_pairs: Annotated[int | None, OPTIONAL_COUNT, "keystroke packets that follow one directly"] = None
     keystroke_typed_pairs: Annotated[int | None, OPTIONAL_COUNT, "such pairs with a gap of 10 ms to 2 s"] = None
     echoes: Annotated[int | None, OPTIONAL_COUNT, "server echoes of keystrokes (Argus' rule)"] = None
@@ -196,14 +194,10 @@ class FlowRecord(NamedTuple):
     # content
     app_out: Annotated[str | None, OPTIONAL_NAME, "what the client speaks, by its first bytes"] = None
     app_in: Annotated[str | None, OPTIONAL_NAME, "what the server speaks, by its first bytes"] = None
-    first_popcount: Annotated[float | None, SHARE, "first 256 bytes of the client: set bits per byte"] = None
-    first_printable: Annotated[float | None, SHARE, "first 256 bytes of the client: printable share"] = None
-    first_printable_run: Annotated[
-        int | None, OPTIONAL_COUNT, "first 256 bytes of the client: longest printable run"
-    ] = None
-    first_entropy: Annotated[float | None, SHARE, "first 256 bytes of the client: Shannon entropy, bits per byte"] = (
-        None
-    )
+    first_popcount: Annotated[float | None, SHARE, "client's first 256 bytes: set bits per byte"] = None
+    first_printable: Annotated[float | None, SHARE, "client's first 256 bytes: printable share"] = None
+    first_printable_run: Annotated[int | None, OPTIONAL_COUNT, "client's first 256 bytes: longest printable run"] = None
+    first_entropy: Annotated[float | None, SHARE, "client's first 256 bytes: Shannon entropy, bits per byte"] = None
     host: Annotated[str | None, OPTIONAL_NAME, "name the client asked for: SNI, HTTP Host, CONNECT target"] = None
     facts: Annotated[dict[str, str | int] | None, FACTS, "protocol facts, such as ALPN or SSH banner"] = None
     anomalies: Annotated[tuple[str, ...] | None, NAMES, "what was wrong with the protocol"] = None
