@@ -54,10 +54,12 @@ class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How records become frames of the flow log."""
+    """How records become frames of the flow log, and what text adds to them."""
 
     batch_records: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 500
     flush_s: PositiveSeconds = 1
+    community_id: bool = False
+    community_id_seed: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
 
 
 class ShipConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
 
@@ -19,6 +20,7 @@ from common.settings import checked_settings, load_settings
 from sensor.batching import Batcher
 from sensor.capture.privileges import check_user
 from sensor.config import SensorConfig, check_config
+from sensor.output.communityid import community_id
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
@@ -58,6 +60,9 @@ _OPTIONS = (
     click.option(
         "--format", "format_name", type=click.Choice(["flowlog", "ndjson", "csv", "zeek"]),
         help="Format of the records.  [default: by PATH's suffix, else flowlog; ndjson when there is no -w]",
+    ),
+    click.option(
+        "--community-id", is_flag=True, default=None, help="Add the column community_id to ndjson, csv or zeek."
     ),
     click.option("--ship", "endpoint", metavar="ENDPOINT", help="Ship to a correlator, e.g. tcp://127.0.0.1:5690."),
     click.option("--spool", metavar="DIR", help="Keep shipped records here until the correlator has stored them."),
@@ -99,6 +104,8 @@ def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
     _refuse_overwriting(options["path"], inputs)
     level = TRACE if options["verbose"] else options["level"]
     format_name = _format_name(options["path"], options["format_name"], shipping=bool(config.ship.endpoint))
+    if options.get("community_id") and format_name in (None, "flowlog"):
+        raise UserError("a flow log has no column for a community ID; add --format ndjson, csv or zeek")
     if format_name == "zeek":
         if config.ship.endpoint:
             raise UserError(
@@ -117,7 +124,7 @@ def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
         if format_name == "flowlog":
             log = FlowLogFile(path, batcher.header(run))
         elif format_name:
-            text = TextFile(path, open_output(path), _text_format(format_name, config.name))
+            text = TextFile(path, open_output(path), _text_format(format_name, config))
     except BrokenPipeError:
         # Nobody reads it, but there is a correlator to ship to.
         if shipper is None:
@@ -158,6 +165,7 @@ def effective_config(options: dict[str, Any]) -> SensorConfig:
             "packets": options.get("alarm_packets"),
         },
         "statistics": {"interval_s": options.get("interval")},
+        "log": {"community_id": options.get("community_id")},
         "ship": {
             "endpoint": options.get("endpoint"),
             "spool": options.get("spool"),
@@ -201,10 +209,11 @@ def _format_name(path: str | None, given: str | None, *, shipping: bool) -> str 
     return given or _SUFFIXES.get(Path(path).suffix, "flowlog")
 
 
-def _text_format(name: str, sensor: str) -> TextFormat:
+def _text_format(name: str, config: SensorConfig) -> TextFormat:
+    extra = partial(community_id, seed=config.log.community_id_seed) if config.log.community_id else None
     if name == "zeek":
-        return zeek_format()
-    return csv_format(sensor) if name == "csv" else ndjson_format(sensor)
+        return zeek_format(time.time_ns, config.flow.home, extra)
+    return csv_format(config.name, extra) if name == "csv" else ndjson_format(config.name, extra)
 
 
 def _shipper(config: SensorConfig, batcher: Batcher, run: int) -> Shipper:

@@ -34,7 +34,7 @@ class TextFile:
 
     def finish(self) -> None:
         """Write what closes the format: its mark that nothing is missing."""
-        self._write(self._format.closing)
+        self._write(self._format.closing())
 
     def close(self) -> None:
         """Close the file, whole or not."""

@@ -121,6 +121,34 @@ def test_zeek_format_is_a_conn_log_with_one_line_a_connection(capture: Path) -> 
     assert len(rows) == 7
 
 
+def last_columns(capture: Path, name: str, *more: str) -> list[tuple[str, str]]:
+    """Name and value of every row's last column."""
+    out = run(SENSOR, "read", str(capture), "--format", name, *more)[1].decode()
+    if name == "ndjson":
+        return [list(json.loads(line).items())[-1] for line in out.splitlines()]
+    if name == "csv":
+        return [list(row.items())[-1] for row in csv.DictReader(io.StringIO(out))]
+    lines = [line.split("\t") for line in out.splitlines()]
+    column = next(cells[-1] for cells in lines if cells[0] == "#fields")
+    return [(column, cells[-1]) for cells in lines if not cells[0].startswith("#")]
+
+
+def test_the_community_id_is_the_last_column_when_asked_for(capture: Path, tmp_path: Path) -> None:
+    names = ("ndjson", "csv", "zeek")
+    config = tmp_path / "a.toml"
+    config.write_text("[log]\ncommunity_id = true\ncommunity_id_seed = 1\n")
+    asked, seeded = (
+        [sorted(last_columns(capture, name, *more)) for name in names]
+        for more in (("--community-id",), ("--config", str(config)))
+    )
+    assert asked[0] == asked[1] == asked[2]
+    assert seeded[0] == seeded[1] == seeded[2]
+    assert {column for column, _ in asked[0] + seeded[0]} == {"community_id"}
+    assert len(set(asked[0])) == len(set(seeded[0])) == FLOWS
+    assert not set(asked[0]) & set(seeded[0])
+    assert all(column != "community_id" for name in names for column, _ in last_columns(capture, name))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -137,6 +165,7 @@ def test_zeek_format_is_a_conn_log_with_one_line_a_connection(capture: Path) -> 
         (["{capture}", "--sensor", "a" * 300], "name: expected str of length <= 64"),
         (["{capture}", "--sensor", ""], "name: expected str of length >= 1"),
         (["{capture}", "--format", "zeek", "--ship", "ipc:///tmp/x", "--plaintext"], "one line a connection"),
+        (["{capture}", "--community-id", "--format", "flowlog"], "no column for a community ID"),
         (["{capture}", "--ship", "tcp://127.0.0.1:1"], "encrypted link is not available"),
         (["{capture}", "--ship", "tcp://192.0.2.1:5690", "--plaintext"], "would leave this host"),
         (["{capture}", "--ship", "nonsense", "--plaintext"], "would leave this host"),

@@ -29,6 +29,10 @@ def path(tmp_path):
     return tmp_path / "out"
 
 
+def clock() -> int:
+    return T0
+
+
 def text_file(path, text_format) -> TextFile:
     return TextFile(str(path), open_output(str(path)), text_format)
 
@@ -70,14 +74,14 @@ def test_text_gets_flows_as_they_come_and_nothing_else(batcher, path):
 
 
 def test_a_text_format_is_opened_and_closed(batcher, path):
-    outputs = Outputs(batcher, None, text_file(path, zeek_format()), None)
+    outputs = Outputs(batcher, None, text_file(path, zeek_format(clock)), None)
     outputs.finish()
     outputs.close()
-    assert path.read_text() == zeek_format().opening + zeek_format().closing
+    assert path.read_text() == zeek_format(clock).opening + zeek_format(clock).closing()
 
 
 def test_a_text_that_was_not_finished_does_not_look_so(batcher, path):
-    outputs = Outputs(batcher, None, text_file(path, zeek_format()), None)
+    outputs = Outputs(batcher, None, text_file(path, zeek_format(clock)), None)
     outputs.flows([block(flow())])
     outputs.close()
     assert "#close" not in path.read_text()
@@ -86,7 +90,7 @@ def test_a_text_that_was_not_finished_does_not_look_so(batcher, path):
 def test_a_text_that_cannot_be_opened_is_one_line_and_closed():
     file = open_output("/dev/full")
     with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
-        TextFile("/dev/full", file, zeek_format())
+        TextFile("/dev/full", file, zeek_format(clock))
     assert file.closed
 
 
