@@ -22,7 +22,7 @@ import pytest
 import common
 
 PACKAGES = {"sensor", "correlator", "common"}
-LOCKS = ("build", "correlator", "dev", "lock", "pypcap", "sensor")
+LOCKS = ("bench", "build", "correlator", "dev", "interop", "lock", "pypcap", "sensor")
 
 
 @pytest.fixture(scope="session")
