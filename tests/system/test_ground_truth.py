@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from captures import read
 from packets import accounted, all_records, records
 
 from common.addresses import address_text
 from common.records import FlowRecord
-from sensor.capture.pcapfile import CaptureFileError, read_capture
+from sensor.capture.pcapfile import read_capture
 from sensor.flow._table import FlowTable
 
 pytestmark = pytest.mark.shared
@@ -54,21 +54,6 @@ DIFFERENCES = {
 
 # (address, port, packets, IP bytes, unique payload bytes) of one end
 End = tuple[str, int, int, int, int]
-
-
-def read(path: Path, **settings: Any) -> tuple[FlowTable, list[FlowRecord]]:
-    """Read a capture as one flow a connection, keeping what was readable."""
-    table = FlowTable(active_timeout_ns=0, **settings)
-    found: list[FlowRecord] = []
-
-    def collect() -> bool:
-        found.extend(records(table))
-        return True
-
-    with suppress(CaptureFileError):
-        read_capture(str(path), table, "", collect)
-    collect()
-    return table, found + all_records(table)
 
 
 def connection(one: End, other: End) -> tuple[End, End]:
