@@ -46,7 +46,7 @@ DIFFERENCES = {
         2, 1, "Arkime splits a session that lasts; without an active timeout it is one flow here"
     ),
     ("arkime", "arkime__tcp-reassembly-synthetic.pcap.arkime.json"): Difference(
-        2, 3, "Arkime counts a stream up to its gap; a SYN after both FINs is a new connection here, even a repeated one"
+        2, 3, "Arkime counts a stream up to its gap; a SYN after both FINs is a new connection here, even repeated"
     ),
     ("ndpi", "ndpi__tor.pcap.ndpi.txt"): Difference(
         1, 2, "ndpiReader ends no flow while it reads; 120 s of silence end a UDP flow here"
