@@ -30,7 +30,7 @@ _COUNTERPARTS: Final = {
 
 
 def community_id(record: FlowRecord, seed: int = 0) -> str:
-    """Return a record's Community ID, the same for every part of a flow."""
+    """Return a record's Community ID."""
     first = record.client_ip, record.client_port
     second = record.server_ip, record.server_port
     if record.protocol in _COUNTERPARTS:
