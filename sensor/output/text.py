@@ -99,15 +99,17 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 def _zeek_cells(record: FlowRecord, is_local: Callable[[bytes], str]) -> tuple[Any, ...]:
-    duration_ns = record.end_ns - record.flow_start_ns
-    # Zeek leaves duration and bytes unset for a connection without a duration.
+    # Zeek's duration leaves out what follows when both sides have closed, and its bytes are those that were
+    # sent, whether seen or missed. It leaves all of them unset for a connection without a duration.
+    duration_ns = (record.closed_ns or record.end_ns) - record.flow_start_ns
     lasted = duration_ns > 0
     return (
         _zeek_seconds(record.flow_start_ns), "C" + _base62(record.flow_id),
         address_text(record.client_ip), record.client_port, address_text(record.server_ip), record.server_port,
         _ZEEK_PROTOCOLS.get(record.protocol, "unknown_transport"), _zeek_service(record),
         _zeek_seconds(duration_ns) if lasted else "-",
-        record.payload_bytes_out if lasted else "-", record.payload_bytes_in if lasted else "-",
+        record.payload_bytes_out + record.missed_bytes_out if lasted else "-",
+        record.payload_bytes_in + record.missed_bytes_in if lasted else "-",
         _zeek_text(record.conn_state), is_local(record.client_ip), is_local(record.server_ip),
         record.missed_bytes_out + record.missed_bytes_in, _zeek_text(record.history),
         record.packets_out, record.wire_bytes_out, record.packets_in, record.wire_bytes_in, "-", record.protocol,

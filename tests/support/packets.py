@@ -35,11 +35,12 @@ def ipv6(source: str, destination: str, following: int, payload: bytes, length: 
 
 
 def tcp(source: int, destination: int, flags: int, data: bytes = b"", **fields: int) -> bytes:
-    """A TCP segment; ``seq``, ``ack`` and ``words`` (header length) can be given."""
+    """A TCP segment; ``seq``, ``ack``, ``window`` and ``words`` (header length) can be given."""
     words = fields.get("words", 5)
     header = struct.pack(
-        ">HHIIBBHHH", source, destination, fields.get("seq", 0), fields.get("ack", 0), words << 4, flags, 65535, 0, 0
-    )
+        ">HHIIBBHHH", source, destination, fields.get("seq", 0), fields.get("ack", 0), words << 4, flags,
+        fields.get("window", 65535), 0, 0,
+    )  # fmt: skip
     return header + bytes(max(words - 5, 0) * 4) + data
 
 

@@ -107,7 +107,7 @@ def test_a_zeek_line_has_zeeks_names_and_units():
     assert row == {
         "ts": "1700000000.001500", "uid": "C1", "id.orig_h": "10.1.1.46", "id.orig_p": "1044", "id.resp_h": "10.1.1.1",
         "id.resp_p": "3128", "proto": "tcp", "service": "http", "duration": "1.998500", "orig_bytes": "30",
-        "resp_bytes": "20", "conn_state": "SF", "local_orig": "-", "local_resp": "-", "missed_bytes": "7",
+        "resp_bytes": "27", "conn_state": "SF", "local_orig": "-", "local_resp": "-", "missed_bytes": "7",
         "history": "ShAD", "orig_pkts": "3", "orig_ip_bytes": "300", "resp_pkts": "2", "resp_ip_bytes": "200",
         "tunnel_parents": "-", "ip_proto": "6",
     }  # fmt: skip
