@@ -62,7 +62,7 @@ class Batch(NamedTuple):
 class Block(NamedTuple):
     """Rows that are msgpack already, one after another without an array's header: the records of one frame."""
 
-    count: int
+    record_count: int
     rows: bytes
     first_ns: int
     last_ns: int
@@ -99,18 +99,18 @@ def encode_frame(batch: Batch) -> bytes:
 
 def encode_block(kind: str, sensor: str, run: int, sequence: int, block: Block) -> bytes:
     """Return the frame that holds a block, byte by byte what ``encode_frame`` makes of the same rows."""
-    if block.count > MAX_BATCH_RECORDS:
-        raise ValueError(f"a batch holds at most {MAX_BATCH_RECORDS} records, not {block.count}")
+    if block.record_count > MAX_BATCH_RECORDS:
+        raise ValueError(f"a batch holds at most {MAX_BATCH_RECORDS} records, not {block.record_count}")
     packer = msgpack.Packer()
     before = (VERSION, kind, sensor, run, sequence, block.first_ns, block.last_ns)
-    head = [packer.pack_array_header(len(before) + 1), *map(packer.pack, before), packer.pack_array_header(block.count)]
+    head = [packer.pack_array_header(len(before) + 1), *map(packer.pack, before), packer.pack_array_header(block.record_count)]
     return _framed(b"".join([*head, block.rows]))
 
 
 def rows_of(block: Block) -> tuple[Any, ...]:
     """Return the rows of a block as tuples."""
     rows: tuple[Any, ...] = msgpack.unpackb(
-        msgpack.Packer().pack_array_header(block.count) + block.rows, use_list=False
+        msgpack.Packer().pack_array_header(block.record_count) + block.rows, use_list=False
     )
     return rows
 

@@ -73,7 +73,7 @@ def test_any_number_of_alarms_fits(count):
 def test_a_block_that_is_refused_takes_no_number():
     batches = batcher()
     with pytest.raises(ValueError, match="a batch holds at most"):
-        batches.flows([block(flow())._replace(count=MAX_BATCH_RECORDS + 1)])
+        batches.flows([block(flow())._replace(record_count=MAX_BATCH_RECORDS + 1)])
     assert batches.statistics(stats()).sequence == 1
 
 

@@ -40,7 +40,7 @@ def test_a_row_is_what_msgpack_makes_of_its_values_and_passes_every_check(
         talk.table.feed_frame(1, 1_700_000_001 * S + number * gap_ms * 10**6, frame[:120], len(frame))
         sequence += size
     (block,) = blocks_of(talk.table)
-    assert block.count == 1
+    assert block.record_count == 1
     (row,) = rows_of(block)
     record = READER.read(row)
     # Single precision is enough for what was measured of the first payload; the rest is as msgpack packs it.
@@ -58,15 +58,15 @@ def test_blocks_hold_as_many_records_as_asked_and_the_last_one_grows() -> None:
     table = FlowTable(block_records=3, udp_timeout_ns=S)
     for number in range(8):
         table.feed_frame(1, 1_700_000_000 * S, tcp_frame(("10.0.0.1", 1000 + number), ("10.0.0.2", 80), SYN, seq=1))
-    assert not table.waiting
+    waiting = [table.waiting]
     while table.flush():
         pass
-    assert table.waiting
-    assert [block.count for block in table.drain_blocks(partial=False)] == [3, 3]
-    assert table.waiting
+    waiting.append(table.waiting)
+    assert [block.record_count for block in table.drain_blocks(partial=False)] == [3, 3]
+    waiting.append(table.waiting)
     assert table.drain_blocks(partial=False) == []
-    assert [block.count for block in table.drain_blocks()] == [2]
-    assert not table.waiting
+    assert [block.record_count for block in table.drain_blocks()] == [2]
+    assert [*waiting, table.waiting] == [False, True, True, False]
 
 
 def test_a_block_covers_the_times_of_its_records() -> None:
@@ -84,7 +84,7 @@ def test_long_records_fill_a_block_before_its_number_is_reached() -> None:
             frame = tcp_frame(("10.0.0.1", flow), ("10.0.0.2", 80), ACK, bytes(200), seq=1 + 200 * number)
             table.feed_frame(1, 1_700_000_000 * S + number, frame)
     blocks = blocks_of(table)
-    assert sum(block.count for block in blocks) == 1500
+    assert sum(block.record_count for block in blocks) == 1500
     assert max(len(block.rows) for block in blocks) < (1 << 17) + 1024
     assert len(blocks) > 1
 

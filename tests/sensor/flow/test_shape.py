@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -58,7 +59,7 @@ def bin_of(value: float, limits: tuple[int, ...]) -> int:
     return sum(value > limit for limit in limits)
 
 
-def histogram(values: list[float], limits: tuple[int, ...]) -> tuple[int, ...] | None:
+def histogram(values: Sequence[float], limits: tuple[int, ...]) -> tuple[int, ...] | None:
     found = Counter(bin_of(value, limits) for value in values)
     return tuple(found[number] for number in range(8)) if values else None
 
@@ -84,7 +85,7 @@ def test_everything_equals_a_plain_computation_over_the_segments(steps: list[tup
         timed.append((at_ms, side, size))
     record = talk.record()
     if not timed:
-        assert record.data_packets_out is record.payload_sizes_out is record.exchanges is record.splt is None
+        assert (record.data_packets_out, record.payload_sizes_out, record.exchanges, record.splt) == (None,) * 4
         return
     for way, side in (("out", "out"), ("in", "back")):
         mine = [(at, size) for at, who, size in timed if who == side]
@@ -157,7 +158,7 @@ def test_what_a_later_part_tells_is_only_new() -> None:
     assert (first.exchanges, first.exchange_gaps, second.exchanges, second.exchange_gaps) == (1, 0, 1, 1)
     assert second.exchange_gap_min_ns == 68 * S
     assert second.gaps_out == (0, 0, 0, 0, 0, 0, 0, 1)
-    assert third.payload_sizes_out is third.exchange_gap_mean_s is None
+    assert (third.payload_sizes_out, third.exchange_gap_mean_s) == (None, None)
     assert first.first_printable == 1.0
     assert second.first_printable is None
 
