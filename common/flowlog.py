@@ -103,7 +103,11 @@ def encode_block(kind: str, sensor: str, run: int, sequence: int, block: Block) 
         raise ValueError(f"a batch holds at most {MAX_BATCH_RECORDS} records, not {block.record_count}")
     packer = msgpack.Packer()
     before = (VERSION, kind, sensor, run, sequence, block.first_ns, block.last_ns)
-    head = [packer.pack_array_header(len(before) + 1), *map(packer.pack, before), packer.pack_array_header(block.record_count)]
+    head = [
+        packer.pack_array_header(len(before) + 1),
+        *map(packer.pack, before),
+        packer.pack_array_header(block.record_count),
+    ]
     return _framed(b"".join([*head, block.rows]))
 
 
