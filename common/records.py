@@ -212,6 +212,7 @@ class SensorStats(NamedTuple):
     packets: Annotated[int, COUNT, "packets read, accepted or not"] = 0
     accepted: Annotated[int, COUNT, "packets that were counted in a flow"] = 0
     filtered: Annotated[int, COUNT, "packets that the filter expression left out (files; live it is the kernel's)"] = 0
+    fragments: Annotated[int, COUNT, "IP fragments that count with others as one packet, or wait for them"] = 0
     wire_bytes: Annotated[int, COUNT, "IP bytes of the accepted packets"] = 0
     rejected: Annotated[dict[str, int], COUNTS_BY_NAME, "packets not counted in any flow, by reason"] = {}  # noqa: RUF012 - never mutated: a NamedTuple default
     kernel_drops: Annotated[int, COUNT, "packets the kernel dropped for want of room"] = 0

@@ -19,6 +19,7 @@ def take_stats(
         packets=table.packets,
         accepted=table.accepted,
         filtered=table.filtered,
+        fragments=table.fragments,
         wire_bytes=table.wire_bytes,
         rejected=table.rejected_by_reason(),
         kernel_drops=drops[0],
@@ -48,6 +49,7 @@ def stats_line(stats: SensorStats, shipper: Shipper | None = None) -> str:
     parts.append(f"records {stats.records}")
     for name, count in (
         ("filtered", stats.filtered),
+        ("fragments", stats.fragments),
         ("interface drops", stats.interface_drops),
         ("evicted", stats.flows_evicted),
         ("alarms", stats.alarms),

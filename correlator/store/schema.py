@@ -229,3 +229,9 @@ def initial_schema(db: Database) -> None:
 def closed_time(db: Database) -> None:
     """Keep when both sides of a flow had closed."""
     db.conn.execute("ALTER TABLE flow_records ADD COLUMN closed_ns INTEGER")
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def count_fragments(db: Database) -> None:
+    """Give the sensors' statistics their count of IP fragments."""
+    db.conn.execute("ALTER TABLE sensors ADD COLUMN fragments INTEGER DEFAULT 0")

@@ -10,13 +10,18 @@ cdef enum Reject:
     NOT_IP
     TRUNCATED_IP
     BAD_IP
-    FRAGMENT
+    FRAGMENT                # to be put together with others, see Piece
     OTHER_PROTOCOL
     TRUNCATED_TRANSPORT
     BAD_TRANSPORT
     BAD_TIME
     NO_MEMORY
+    ENCRYPTED
+    TOO_DEEP
+    FRAGMENT_INCOMPLETE
+    FRAGMENT_BAD
     REJECT_COUNT
+    ENCAPSULATED            # a tunnel, to be opened next; it never leaves the decoder
 
 cdef enum:
     NO_VLAN = 0xFFFF
@@ -26,9 +31,27 @@ cdef enum:
     TCP_RST = 0x04
     TCP_ACK = 0x10
     PROTO_ICMP = 1
+    PROTO_IPV4 = 4
     PROTO_TCP = 6
     PROTO_UDP = 17
+    PROTO_IPV6 = 41
+    PROTO_GRE = 47
     PROTO_ICMP6 = 58
+
+cdef enum:
+    # What a layer holds: an EtherType, a length below 0x600 (IEEE 802.3), or one of the last two.
+    ETHERTYPE_IPV4 = 0x0800
+    ETHERTYPE_ETHERNET = 0x6558     # transparent bridging
+    ETHERTYPE_VLAN = 0x8100
+    ETHERTYPE_IPV6 = 0x86DD
+    ETHERTYPE_PPP = 0x880B
+    ETHERTYPE_MPLS = 0x8847
+    ETHERTYPE_MPLS_MULTICAST = 0x8848
+    ETHERTYPE_PPPOE = 0x8864
+    ETHERTYPE_QINQ = 0x88A8
+    ETHERTYPE_QINQ_OLD = 0x9100
+    ETHERTYPE_BY_VERSION = 0x10000  # raw IP: the first nibble says which
+    ETHERTYPE_LLC = 0x10001         # IEEE 802.2, without the length before it
 
 cdef struct Packet:
     int64_t time_ns
@@ -48,6 +71,31 @@ cdef struct Packet:
     uint8_t protocol
     uint8_t tcp_flags
 
+cdef struct Layer:
+    # The rest of a frame, from one header on.
+    const uint8_t* at
+    uint32_t captured
+    uint32_t length             # on the wire; never less than captured
+    uint32_t ether_type         # of what is at ``at``
+
+cdef struct Piece:
+    # A fragment of an IP datagram; its addresses and VLAN are in the Packet.
+    const uint8_t* header       # IPv4 header, or IPv6 header and extensions before the fragment header
+    const uint8_t* data
+    uint32_t header_bytes
+    uint32_t next_header_at     # IPv6: offset in the header of the byte that names what follows
+    uint32_t data_bytes         # by the headers
+    uint32_t captured           # of data
+    uint32_t id
+    uint32_t offset             # of data in the datagram's payload
+    uint8_t more                # whether fragments follow
+    uint8_t protocol            # of the payload
+    uint8_t depth               # tunnels around it
+
 cdef Reject decode_frame(
-    int link_type, const uint8_t* frame, uint32_t captured, uint32_t length, Packet* packet
+    int link_type, const uint8_t* frame, uint32_t captured, uint32_t length, Packet* packet, Piece* piece
 ) noexcept nogil
+cdef Reject decode_datagram(
+    const uint8_t* ip, uint32_t captured, uint32_t length, int depth, Packet* packet, Piece* piece
+) noexcept nogil
+cdef dict describe(Reject reason, Packet* packet)

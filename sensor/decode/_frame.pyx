@@ -1,148 +1,155 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""One frame's bytes into one Packet: link layer, IPv4/IPv6, TCP/UDP/ICMP.
+"""One frame's bytes into one Packet: link layer, IPv4/IPv6, TCP/UDP/ICMP, the innermost where tunnels nest.
 
 Every read is checked against what was captured.  All counters come from the headers, so a short
-snap length changes nothing but how far the decoder can see.
+snap length changes nothing but how far the decoder can see.  What is rare is kept out of line, so
+that plain frames pay nothing for it.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from sensor.decode._frame cimport (
-    ACCEPTED, BAD_IP, BAD_TRANSPORT, FRAGMENT, NO_VLAN, NOT_IP, OTHER_PROTOCOL, PROTO_ICMP,
-    PROTO_ICMP6, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TRUNCATED_IP, TRUNCATED_LINK,
-    TRUNCATED_TRANSPORT, UNKNOWN_LINK_TYPE, Packet, Reject,
+    ACCEPTED, BAD_IP, BAD_TRANSPORT, ENCAPSULATED, ETHERTYPE_BY_VERSION, ETHERTYPE_IPV4, ETHERTYPE_IPV6, FRAGMENT,
+    NO_VLAN, OTHER_PROTOCOL, PROTO_GRE, PROTO_ICMP, PROTO_ICMP6, PROTO_IPV4, PROTO_IPV6, PROTO_TCP, PROTO_UDP,
+    REJECT_COUNT, TOO_DEEP, TRUNCATED_IP, TRUNCATED_LINK, TRUNCATED_TRANSPORT, Layer, Packet, Piece, Reject,
 )
+from sensor.decode._link cimport be16, be32, open_layers, open_link
+from sensor.decode._tunnel cimport MAX_TUNNELS, PORT_GENEVE, PORT_VXLAN, open_tunnel
 
 REJECT_REASONS = (
     "accepted", "unknown_link_type", "truncated_link", "not_ip", "truncated_ip", "bad_ip", "fragment",
-    "other_protocol", "truncated_transport", "bad_transport", "bad_time", "no_memory",
+    "other_protocol", "truncated_transport", "bad_transport", "bad_time", "no_memory", "encrypted", "too_deep",
+    "fragment_incomplete", "fragment_bad",
 )
 assert len(REJECT_REASONS) == REJECT_COUNT
 
 # Link types by their registered numbers (LINKTYPE_*), and libpcap's own for raw IP (DLT_RAW).
 SUPPORTED_LINK_TYPES = {
-    0: "BSD loopback", 1: "Ethernet", 12: "raw IP", 14: "raw IP", 101: "raw IP", 108: "OpenBSD loopback",
-    113: "Linux cooked", 228: "raw IPv4", 229: "raw IPv6", 276: "Linux cooked v2",
+    0: "BSD loopback", 1: "Ethernet", 9: "PPP", 12: "raw IP", 14: "raw IP", 50: "PPP in HDLC framing", 51: "PPPoE",
+    101: "raw IP", 104: "Cisco HDLC", 105: "802.11", 108: "OpenBSD loopback", 113: "Linux cooked",
+    119: "802.11 with Prism header", 127: "802.11 with radiotap", 163: "802.11 with AVS header",
+    166: "PPP with direction", 192: "PPI", 204: "PPP with direction", 228: "raw IPv4", 229: "raw IPv6",
+    239: "NFLOG", 276: "Linux cooked v2",
 }
 
+cdef extern from *:
+    """
+    #define tw_rare(condition) __builtin_expect(!!(condition), 0)
+    """
+    bint tw_rare(bint condition) noexcept nogil
+
 cdef enum:
-    ETHERTYPE_IPV4 = 0x0800
-    ETHERTYPE_IPV6 = 0x86DD
-    ETHERTYPE_VLAN = 0x8100
-    ETHERTYPE_QINQ = 0x88A8
-    ETHERTYPE_QINQ_OLD = 0x9100
-    ETHERTYPE_MPLS = 0x8847
-    ETHERTYPE_PPPOE = 0x8864
-    ETHERTYPE_BY_VERSION = 0    # raw IP: the first nibble says which
-    MAX_TAGS = 8
     LONGEST_OFFLOAD = 1 << 20   # no card takes more at once; beyond it the length is unknown, or made up
     MAX_EXTENSION_HEADERS = 16
 
 
-cdef inline uint16_t be16(const uint8_t* at) noexcept nogil:
-    return <uint16_t> ((at[0] << 8) | at[1])
-
-
-cdef inline uint32_t be32(const uint8_t* at) noexcept nogil:
-    return (<uint32_t> at[0] << 24) | (<uint32_t> at[1] << 16) | (<uint32_t> at[2] << 8) | at[3]
-
-
-cdef Reject decode_frame(
-    int link_type, const uint8_t* frame, uint32_t captured, uint32_t length, Packet* packet
-) noexcept nogil:
-    """Fill ``packet`` (all but its time) from a frame, or say why it cannot be counted."""
-    cdef uint32_t offset
-    cdef uint16_t ether_type
-    packet.vlan = NO_VLAN
+cdef inline void clear(Packet* packet) noexcept nogil:
+    """Set what not every packet has."""
     packet.tcp_flags = 0
     packet.sequence = 0
     packet.acknowledgement = 0
     packet.window = 0
     packet.content = NULL
     packet.content_bytes = 0
-    if captured > length:
-        captured = length
-    if link_type == 1:
-        if captured < 14:
-            return TRUNCATED_LINK
-        ether_type = be16(frame + 12)
-        offset = 14
-    elif link_type in (12, 14, 101, 228, 229):
-        ether_type = ETHERTYPE_BY_VERSION
-        offset = 0
-    elif link_type == 113:
-        if captured < 16:
-            return TRUNCATED_LINK
-        ether_type = be16(frame + 14)
-        offset = 16
-    elif link_type == 276:
-        if captured < 20:
-            return TRUNCATED_LINK
-        ether_type = be16(frame)
-        offset = 20
-    elif link_type in (0, 108):
-        # The address family is in the byte order of the capturing host and differs among systems;
-        # what follows says itself which IP it is.
-        ether_type = ETHERTYPE_BY_VERSION
-        offset = 4
-    else:
-        return UNKNOWN_LINK_TYPE
-    return decode_network(ether_type, frame, offset, captured, length, packet)
 
 
-cdef Reject decode_network(
-    uint16_t ether_type, const uint8_t* frame, uint32_t offset, uint32_t captured, uint32_t length, Packet* packet
+cdef Reject decode_frame(
+    int link_type, const uint8_t* frame, uint32_t captured, uint32_t length, Packet* packet, Piece* piece
 ) noexcept nogil:
-    """Peel VLAN tags, MPLS labels and PPPoE off, then decode the IP packet beneath."""
-    cdef int tags = 0
-    while ether_type in (ETHERTYPE_VLAN, ETHERTYPE_QINQ, ETHERTYPE_QINQ_OLD):
-        if captured < offset + 4:
+    """Fill ``packet`` (all but its time) from a frame, or say why it cannot be counted.
+
+    FRAGMENT: ``piece`` is filled, and of the packet the addresses and the VLAN.
+    """
+    cdef Layer layer
+    cdef Reject reason
+    packet.vlan = NO_VLAN
+    clear(packet)
+    layer.at = frame
+    layer.captured = length if captured > length else captured
+    layer.length = length
+    if link_type == 1:
+        if layer.captured < 14:
             return TRUNCATED_LINK
-        if packet.vlan == NO_VLAN and be16(frame + offset) & 0x0FFF:    # 0 only carries a priority
-            packet.vlan = be16(frame + offset) & 0x0FFF
-        ether_type = be16(frame + offset + 2)
-        offset += 4
-        tags += 1
-        if tags > MAX_TAGS:
-            return NOT_IP
-    if ether_type == ETHERTYPE_PPPOE:
-        if captured < offset + 8:
-            return TRUNCATED_LINK
-        if be16(frame + offset + 6) not in (0x0021, 0x0057):
-            return NOT_IP
-        ether_type = ETHERTYPE_BY_VERSION
-        offset += 8
-    elif ether_type == ETHERTYPE_MPLS:
-        tags = 0
-        while True:
-            if captured < offset + 4:
-                return TRUNCATED_LINK
-            offset += 4
-            if frame[offset - 2] & 1:   # bottom of the stack (RFC 3032)
-                break
-            tags += 1
-            if tags > MAX_TAGS:
-                return NOT_IP
-        ether_type = ETHERTYPE_BY_VERSION
-    if captured <= offset:
-        return TRUNCATED_IP
-    if ether_type == ETHERTYPE_BY_VERSION:
-        if frame[offset] >> 4 == 4:
-            ether_type = ETHERTYPE_IPV4
-        elif frame[offset] >> 4 == 6:
-            ether_type = ETHERTYPE_IPV6
-    if ether_type == ETHERTYPE_IPV4:
-        return decode_ipv4(frame + offset, captured - offset, length - offset, packet)
-    if ether_type == ETHERTYPE_IPV6:
-        return decode_ipv6(frame + offset, captured - offset, length - offset, packet)
-    return NOT_IP
+        layer.ether_type = be16(frame + 12)
+        layer.at += 14
+        layer.captured -= 14
+        layer.length -= 14
+    else:
+        reason = open_link(link_type, &layer)
+        if reason != ACCEPTED:
+            return reason
+    reason = decode_layer(&layer, packet, piece)
+    if tw_rare(reason == ENCAPSULATED):
+        return decode_inside(0, packet, piece)
+    return reason
 
 
-cdef Reject decode_ipv4(const uint8_t* ip, uint32_t captured, uint32_t length, Packet* packet) noexcept nogil:
+cdef Reject decode_datagram(
+    const uint8_t* ip, uint32_t captured, uint32_t length, int depth, Packet* packet, Piece* piece
+) noexcept nogil:
+    """Do the same from an IP header on, which ``depth`` tunnels are around; the packet keeps its VLAN."""
+    cdef Layer layer
+    cdef Reject reason
+    clear(packet)
+    layer.at = ip
+    layer.captured = captured
+    layer.length = length
+    layer.ether_type = ETHERTYPE_BY_VERSION
+    reason = decode_layer(&layer, packet, piece)
+    if reason == ENCAPSULATED:
+        return decode_inside(depth, packet, piece)
+    if reason == FRAGMENT:
+        piece.depth = <uint8_t> depth
+    return reason
+
+
+cdef Reject decode_inside(int depth, Packet* packet, Piece* piece) noexcept nogil:
+    """Open the tunnel that ``packet`` was found to be, and the tunnels in it, to the innermost packet.
+
+    A UDP packet whose inside cannot be counted stays what it is.
+    """
+    cdef Packet outer
+    cdef Layer layer
+    cdef bint stays = False
+    cdef Reject reason = ENCAPSULATED
+    while reason == ENCAPSULATED:
+        if packet.protocol == PROTO_UDP:
+            outer = packet[0]
+            stays = True
+        layer.at = packet.content
+        layer.captured = packet.content_bytes
+        layer.length = packet.payload_bytes
+        depth += 1
+        reason = TOO_DEEP if depth > MAX_TUNNELS else open_tunnel(packet, &layer)
+        if reason == ACCEPTED:
+            clear(packet)
+            reason = decode_layer(&layer, packet, piece)
+    if reason == FRAGMENT:
+        piece.depth = <uint8_t> depth
+    elif reason != ACCEPTED and stays:
+        packet[0] = outer
+        return ACCEPTED
+    return reason
+
+
+cdef inline Reject decode_layer(Layer* layer, Packet* packet, Piece* piece) noexcept nogil:
+    """Decode the IP packet beneath whatever stands before it."""
+    cdef Reject reason
+    if layer.ether_type != ETHERTYPE_IPV4 and layer.ether_type != ETHERTYPE_IPV6:
+        reason = open_layers(layer, packet)
+        if reason != ACCEPTED:
+            return reason
+    if layer.ether_type == ETHERTYPE_IPV4:
+        return decode_ipv4(layer.at, layer.captured, layer.length, packet, piece)
+    return decode_ipv6(layer.at, layer.captured, layer.length, packet, piece)
+
+
+cdef inline Reject decode_ipv4(
+    const uint8_t* ip, uint32_t captured, uint32_t length, Packet* packet, Piece* piece
+) noexcept nogil:
     """RFC 791. ``length`` is what the link carried, padding included."""
     cdef uint32_t header_bytes, total_bytes
-    cdef uint16_t fragment
     if captured < 20:
         return TRUNCATED_IP
     header_bytes = (ip[0] & 0x0F) * 4
@@ -152,24 +159,29 @@ cdef Reject decode_ipv4(const uint8_t* ip, uint32_t captured, uint32_t length, P
     if ip[0] >> 4 != 4 or header_bytes < 20 or total_bytes < header_bytes or total_bytes > length:
         return BAD_IP
     packet.ip_version = 4
+    packet.protocol = ip[9]
     packet.wire_bytes = total_bytes
     packet.source[0] = packet.source[1] = packet.destination[0] = packet.destination[1] = 0
     memcpy(packet.source, ip + 12, 4)
     memcpy(packet.destination, ip + 16, 4)
-    fragment = be16(ip + 6)
-    if fragment & 0x1FFF:
-        return FRAGMENT
-    if captured < header_bytes:
-        return TRUNCATED_IP
-    packet.protocol = ip[9]
     if captured > total_bytes:
         captured = total_bytes  # the rest is link padding
+    if tw_rare(be16(ip + 6) & 0x3FFF):
+        piece.id = be16(ip + 4)
+        piece.protocol = ip[9]
+        piece.offset = (be16(ip + 6) & 0x1FFF) * 8
+        piece.more = be16(ip + 6) & 0x2000 != 0
+        return note_fragment(ip, header_bytes, header_bytes, captured, total_bytes, piece)
+    if captured < header_bytes:
+        return TRUNCATED_IP
     return decode_transport(ip + header_bytes, captured - header_bytes, total_bytes - header_bytes, packet)
 
 
-cdef Reject decode_ipv6(const uint8_t* ip, uint32_t captured, uint32_t length, Packet* packet) noexcept nogil:
+cdef inline Reject decode_ipv6(
+    const uint8_t* ip, uint32_t captured, uint32_t length, Packet* packet, Piece* piece
+) noexcept nogil:
     """RFC 8200, extension headers followed to the transport header."""
-    cdef uint32_t offset = 40, total_bytes, extension_bytes
+    cdef uint32_t offset = 40, total_bytes, extension_bytes, named_at = 6
     cdef uint8_t following
     cdef int headers = 0
     if captured < 40:
@@ -189,8 +201,13 @@ cdef Reject decode_ipv6(const uint8_t* ip, uint32_t captured, uint32_t length, P
     while following in (0, 43, 44, 51, 60, 135):
         if captured < offset + 8:
             return TRUNCATED_IP
-        if following == 44 and be16(ip + offset + 2) & 0xFFF8:
-            return FRAGMENT
+        if following == 44 and be16(ip + offset + 2) & 0xFFF9:
+            piece.id = be32(ip + offset + 4)
+            piece.protocol = ip[offset]
+            piece.offset = be16(ip + offset + 2) & 0xFFF8
+            piece.more = ip[offset + 3] & 1
+            piece.next_header_at = named_at
+            return note_fragment(ip, offset, offset + 8, captured, total_bytes, piece)
         if following == 44:
             extension_bytes = 8
         elif following == 51:
@@ -198,6 +215,7 @@ cdef Reject decode_ipv6(const uint8_t* ip, uint32_t captured, uint32_t length, P
         else:
             extension_bytes = (ip[offset + 1] + 1) * 8
         following = ip[offset]
+        named_at = offset
         offset += extension_bytes
         headers += 1
         if offset > total_bytes or headers > MAX_EXTENSION_HEADERS:
@@ -208,9 +226,27 @@ cdef Reject decode_ipv6(const uint8_t* ip, uint32_t captured, uint32_t length, P
     return decode_transport(ip + offset, captured - offset, total_bytes - offset, packet)
 
 
-cdef Reject decode_transport(const uint8_t* at, uint32_t captured, uint32_t length, Packet* packet) noexcept nogil:
-    """TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443)."""
+cdef Reject note_fragment(
+    const uint8_t* ip, uint32_t header_bytes, uint32_t data_at, uint32_t captured, uint32_t total_bytes, Piece* piece
+) noexcept nogil:
+    """Describe a fragment's header and data. The first fragment's header is needed whole."""
+    if piece.offset == 0 and captured < data_at:
+        return TRUNCATED_IP
+    piece.header = ip
+    piece.header_bytes = header_bytes
+    piece.data_bytes = total_bytes - data_at
+    piece.captured = captured - data_at if captured > data_at else 0
+    piece.data = ip + data_at if piece.captured else NULL
+    piece.depth = 0
+    return FRAGMENT
+
+
+cdef inline Reject decode_transport(
+    const uint8_t* at, uint32_t captured, uint32_t length, Packet* packet
+) noexcept nogil:
+    """TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443); ENCAPSULATED for what is a tunnel."""
     cdef uint32_t header_bytes
+    cdef Reject outcome = ACCEPTED
     if packet.protocol == PROTO_TCP:
         if length < 20:
             return BAD_TRANSPORT
@@ -229,6 +265,8 @@ cdef Reject decode_transport(const uint8_t* at, uint32_t captured, uint32_t leng
         if captured < 4:
             return TRUNCATED_TRANSPORT
         header_bytes = 8
+        if be16(at + 2) in (PORT_VXLAN, PORT_GENEVE):
+            outcome = ENCAPSULATED
     elif packet.protocol == PROTO_ICMP or packet.protocol == PROTO_ICMP6:
         if length < 4:
             return BAD_TRANSPORT
@@ -239,13 +277,17 @@ cdef Reject decode_transport(const uint8_t* at, uint32_t captured, uint32_t leng
         packet.payload_bytes = length - 8 if length > 8 else 0
         take_content(packet, at, 8, captured)
         return ACCEPTED
+    elif packet.protocol in (PROTO_GRE, PROTO_IPV4, PROTO_IPV6):
+        packet.payload_bytes = length
+        take_content(packet, at, 0, captured)
+        return ENCAPSULATED
     else:
         return OTHER_PROTOCOL
     packet.source_port = be16(at)
     packet.destination_port = be16(at + 2)
     packet.payload_bytes = length - header_bytes
     take_content(packet, at, header_bytes, captured)
-    return ACCEPTED
+    return outcome
 
 
 cdef inline void take_content(
@@ -286,11 +328,17 @@ def decode(int link_type, const uint8_t[::1] frame not None, length=None):
     length on the wire where the capture cut it.
     """
     cdef Packet packet
+    cdef Piece piece
     cdef Reject reason
     cdef const uint8_t* at = &frame[0] if frame.shape[0] else NULL
     memset(&packet, 0, sizeof(packet))
     reason = decode_frame(link_type, at, <uint32_t> frame.shape[0],
-                          <uint32_t> (frame.shape[0] if length is None else length), &packet)
+                          <uint32_t> (frame.shape[0] if length is None else length), &packet, &piece)
+    return describe(reason, &packet)
+
+
+cdef dict describe(Reject reason, Packet* packet):
+    """Return the packet's fields, or the reason why there is none."""
     if reason != ACCEPTED:
         return {"rejected": REJECT_REASONS[<int> reason]}
     size = 4 if packet.ip_version == 4 else 16

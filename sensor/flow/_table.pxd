@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from sensor.decode._fragments cimport Reassembler
 from sensor.decode._frame cimport REJECT_COUNT, Packet, Reject
 
 cdef enum:
@@ -189,6 +190,7 @@ cdef class FlowTable:
     cdef readonly uint64_t alarms, events_dropped, records_dropped
     cdef readonly uint32_t clock_steps
     cdef uint64_t rejected[REJECT_COUNT]
+    cdef readonly Reassembler reassembler
     # settings
     cdef int64_t idle_timeout[QUEUES]
     cdef int32_t requeue_after[QUEUES]

@@ -2,14 +2,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.flowlog import Block
+from sensor.decode._fragments import Reassembler
 
 EVENT_KINDS: tuple[str, ...]
 SERVICE_PORTS: tuple[int, ...]
 
 class FlowTable:
+    reassembler: Reassembler
     packets: int
     accepted: int
     filtered: int
+    fragments: int
     wire_bytes: int
     flows_open: int
     max_flows: int

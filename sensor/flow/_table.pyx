@@ -16,9 +16,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 
+from sensor.decode._fragments cimport Reassembler
 from sensor.decode._frame cimport (
-    ACCEPTED, BAD_TIME, NO_MEMORY, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST, TCP_SYN,
-    UNKNOWN_LENGTH, Packet, Reject, decode_frame,
+    ACCEPTED, BAD_TIME, FRAGMENT, NO_MEMORY, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST, TCP_SYN,
+    UNKNOWN_LENGTH, Packet, Piece, Reject, decode_frame,
 )
 from sensor.flow._history cimport LETTER_DATA, add_letter, had_letter, note_segment, scaled_letter
 from sensor.flow._key cimport hash_key, make_key, same_key
@@ -168,6 +169,7 @@ cdef class FlowTable:
         self.watching = alarm_bytes > 0 or alarm_duration_ns > 0 or alarm_packets > 0
         self.tracing = trace
         self.vlan_in_key = vlan_in_key
+        self.reassembler = Reassembler(vlan_in_key=vlan_in_key, seed=seed)
         self.next_flow_id = first_flow_id
         self.free_list = self.free_shape = NIL
         self.active_head = self.active_tail = NIL
@@ -246,15 +248,22 @@ cdef class FlowTable:
     ) noexcept nogil:
         """Decode a frame and put it in line for its flow; ``settle`` counts what is in line."""
         cdef Pending* pending = &self.pending[self.taken_in % PENDING]
+        cdef Piece piece
+        cdef bint put_together = False
         cdef Reject reason
         self.packets += 1
         if time_ns < 0 or time_ns >= MAX_TIME_NS:
             self.rejected[<int> BAD_TIME] += 1
             return
-        reason = decode_frame(link_type, frame, captured, length, &pending.packet)
+        reason = decode_frame(link_type, frame, captured, length, &pending.packet, &piece)
         if reason != ACCEPTED:
-            self.rejected[<int> reason] += 1
-            return
+            if reason == FRAGMENT:
+                reason = self.reassembler.add(time_ns, &pending.packet, &piece, self.rejected)
+                put_together = reason == ACCEPTED
+            if reason != ACCEPTED:
+                if reason != FRAGMENT:      # else it waits, and the reassembler counts it
+                    self.rejected[<int> reason] += 1
+                return
         pending.packet.time_ns = time_ns
         pending.direction = make_key(&pending.packet, self.vlan_in_key, &pending.key)
         pending.hash = hash_key(&pending.key, self.seed)
@@ -267,6 +276,8 @@ cdef class FlowTable:
                 self.fetch_shape()
                 if self.shape_fetched - self.counted > AHEAD:
                     self.count_next()
+        if put_together:
+            self.settle()       # a datagram put together is in memory that the next one takes
 
     cdef void settle(self) noexcept nogil:
         """Count all packets in line."""
@@ -720,6 +731,7 @@ cdef class FlowTable:
         cdef int queue
         cdef Flow* flow
         cdef uint64_t since
+        self.reassembler.expire(self.high_water_ns, self.rejected)
         for queue in range(QUEUES):
             while budget and self.idle_head[queue] != NIL:
                 flow = self.at(self.idle_head[queue])
@@ -837,6 +849,7 @@ cdef class FlowTable:
         """End every flow (reason ``forced``), a bounded number a call; return whether some are left."""
         cdef int queue
         self.settle()
+        self.reassembler.give_up_all(self.rejected)
         for queue in range(QUEUES):
             while self.idle_head[queue] != NIL:
                 if self.wants_drain():
@@ -903,6 +916,11 @@ cdef class FlowTable:
         return {
             REJECT_REASONS[i]: self.rejected[i] for i in range(1, REJECT_COUNT) if self.rejected[i]
         }
+
+    @property
+    def fragments(self):
+        """Packets that count with others as one, or wait for those: fragments of IP datagrams."""
+        return self.reassembler.fragments
 
     @property
     def flow_bytes(self):

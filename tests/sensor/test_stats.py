@@ -59,11 +59,11 @@ def test_what_went_wrong_is_in_the_line():
     line = stats_line(
         stats(
             packets=75, kernel_drops=25, rejected={"short": 2, "fragment": 1}, flows_started=4, flows_open=3, records=9,
-            filtered=1, interface_drops=6, flows_evicted=5, alarms=7, alarms_dropped=8, frames_unacknowledged=10,
-            frames_dropped=11,
+            filtered=1, fragments=12, interface_drops=6, flows_evicted=5, alarms=7, alarms_dropped=8,
+            frames_unacknowledged=10, frames_dropped=11,
         )
     )  # fmt: skip
     assert line == (
         "packets 75, drops 25 (25%), rejected 3 (short 2, fragment 1), flows 4 (3 open), records 9, filtered 1, "
-        "interface drops 6, evicted 5, alarms 7, alarms dropped 8, frames waiting 10, frames dropped 11"
+        "fragments 12, interface drops 6, evicted 5, alarms 7, alarms dropped 8, frames waiting 10, frames dropped 11"
     )

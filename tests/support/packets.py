@@ -34,6 +34,26 @@ def ipv6(source: str, destination: str, following: int, payload: bytes, length: 
     return struct.pack(">IHBB", 6 << 28, size, following, 64) + addresses + payload
 
 
+def ipv4_fragment(packet: bytes, start: int, end: int, *, more: bool | None = None, header: int = 20) -> bytes:
+    """Bytes [start, end) of an IPv4 packet's payload as a fragment; ``more`` follows unless it is said."""
+    size = len(packet) - header
+    flags = (0x2000 if (end < size if more is None else more) else 0) | start // 8
+    head = bytearray(packet[:header])
+    head[2:4] = struct.pack(">H", header + end - start)
+    head[6:8] = struct.pack(">H", flags)
+    return bytes(head) + packet[header:][start:end]
+
+
+def ipv6_fragment(packet: bytes, start: int, end: int, *, more: bool | None = None, number: int = 1) -> bytes:
+    """Bytes [start, end) of an IPv6 packet's payload as a fragment."""
+    size = len(packet) - 40
+    flags = start | (end < size if more is None else more)
+    head = bytearray(packet[:40])
+    head[4:6] = struct.pack(">H", 8 + end - start)
+    head[6] = 44
+    return bytes(head) + struct.pack(">BxHI", packet[6], flags, number) + packet[40:][start:end]
+
+
 def tcp(source: int, destination: int, flags: int, data: bytes = b"", **fields: int) -> bytes:
     """A TCP segment; ``seq``, ``ack``, ``window`` and ``words`` (header length) can be given."""
     words = fields.get("words", 5)
@@ -152,6 +172,6 @@ def all_records(table: FlowTable) -> list[FlowRecord]:
 
 
 def accounted(table: FlowTable) -> bool:
-    """Whether every packet read was accepted, filtered or rejected for a reason."""
+    """Whether every packet read was accepted, filtered, rejected for a reason, or a fragment of another."""
     rejected: dict[str, Any] = table.rejected_by_reason()
-    return bool(table.packets == table.accepted + table.filtered + sum(rejected.values()))
+    return bool(table.packets == table.accepted + table.filtered + table.fragments + sum(rejected.values()))

@@ -49,7 +49,7 @@ def test_a_tcp_segment_gives_all_its_fields() -> None:
         (1, ethernet(ipv6(A6, B6, 0, b"\6\0" + bytes(6) + SEGMENT))),
         (1, ethernet(ipv6(A6, B6, 43, b"\x3c\1" + bytes(14) + b"\6\0" + bytes(6) + SEGMENT))),
         (1, ethernet(ipv6(A6, B6, 51, b"\6\4" + bytes(22) + SEGMENT))),
-        (1, ethernet(ipv6(A6, B6, 44, b"\6\0\0\1" + bytes(4) + SEGMENT))),
+        (1, ethernet(ipv6(A6, B6, 44, b"\6\0\0\6" + bytes(4) + SEGMENT))),
     ],
 )
 def test_the_same_segment_is_found_beneath_every_kind_of_header(link_type: int, frame: bytes) -> None:
@@ -84,7 +84,7 @@ def test_the_outermost_vlan_tag_is_the_one_reported() -> None:
         (1, ethernet(ipv6(A6, B6, 60, b"\6\xff" + bytes(40))), "bad_ip"),
         (1, ethernet(ipv4(A, B, 6, SEGMENT, fragment=1)), "fragment"),
         (1, ethernet(ipv6(A6, B6, 44, b"\6\0\0\x08" + bytes(4) + SEGMENT)), "fragment"),
-        (1, ethernet(ipv4(A, B, 47, SEGMENT)), "other_protocol"),
+        (1, ethernet(ipv4(A, B, 132, SEGMENT)), "other_protocol"),
         (1, ethernet(ipv6(A6, B6, 59, b"")), "other_protocol"),
         (1, ethernet(ipv4(A, B, 6, SEGMENT[:19])), "bad_transport"),
         (1, ethernet(ipv4(A, B, 6, tcp(1, 2, ACK, words=4))), "bad_transport"),
