@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from sensor.decode._frame cimport (
     ACCEPTED, BAD_IP, BAD_TRANSPORT, ENCAPSULATED, ETHERTYPE_BY_VERSION, ETHERTYPE_IPV4, ETHERTYPE_IPV6, FRAGMENT,
     NO_VLAN, OTHER_PROTOCOL, PROTO_GRE, PROTO_ICMP, PROTO_ICMP6, PROTO_IPV4, PROTO_IPV6, PROTO_TCP, PROTO_UDP,
-    REJECT_COUNT, TOO_DEEP, TRUNCATED_IP, TRUNCATED_LINK, TRUNCATED_TRANSPORT, Layer, Packet, Piece, Reject,
+    REJECT_COUNT, TOO_DEEP, TRUNCATED_IP, TRUNCATED_TRANSPORT, Layer, Packet, Piece, Reject,
 )
 from sensor.decode._link cimport be16, be32, open_layers, open_link
 from sensor.decode._tunnel cimport MAX_TUNNELS, PORT_GENEVE, PORT_VXLAN, open_tunnel
@@ -65,21 +65,18 @@ cdef Reject decode_frame(
     cdef Reject reason
     packet.vlan = NO_VLAN
     clear(packet)
-    layer.at = frame
-    layer.captured = length if captured > length else captured
-    layer.length = length
-    if link_type == 1:
-        if layer.captured < 14:
-            return TRUNCATED_LINK
-        layer.ether_type = be16(frame + 12)
-        layer.at += 14
-        layer.captured -= 14
-        layer.length -= 14
+    if captured > length:
+        captured = length
+    if link_type == 1 and captured >= 14 and be16(frame + 12) == ETHERTYPE_IPV4:    # nearly all frames
+        reason = decode_ipv4(frame + 14, captured - 14, length - 14, packet, piece)
     else:
+        layer.at = frame
+        layer.captured = captured
+        layer.length = length
         reason = open_link(link_type, &layer)
         if reason != ACCEPTED:
             return reason
-    reason = decode_layer(&layer, packet, piece)
+        reason = decode_layer(&layer, packet, piece)
     if tw_rare(reason == ENCAPSULATED):
         return decode_inside(0, packet, piece)
     return reason
