@@ -201,7 +201,8 @@ LINKS = st.sampled_from(sorted(SUPPORTED_LINK_TYPES))
     LINKS,
     st.sampled_from([
         radiotap(0x30, time=True) + dot11(0x81, 8, extra=bytes(6)) + SNAP + PACKET, nflog(PACKET), avs(dot11() + SNAP),
-        ppi(105, bytes(24)) + dot11() + SNAP + PACKET, b"\xff\3\0\x21" + PACKET, ethernet(pppoe(b"\x21" + PACKET), 0x8864),
+        ppi(105, bytes(24)) + dot11() + SNAP + PACKET, b"\xff\3\0\x21" + PACKET,
+        ethernet(pppoe(b"\x21" + PACKET), 0x8864),
     ]),
     st.data(),
 )  # fmt: skip

@@ -57,11 +57,13 @@ def geneve(inside: bytes, kind: int = 0x6558, words: int = 0, *, version: int = 
         pytest.param(gre(ethernet(PACKET), 0x6558), SEEN, id="GRE, Ethernet"),
         pytest.param(gre(b"\0\0\x21\x40" + PACKET, 0x8847), SEEN, id="GRE, MPLS"),
         pytest.param(gre(b"\x21" + PACKET, 0x880B), SEEN, id="GRE, PPP"),
-        pytest.param(gre(bytes(8) + ethernet(PACKET), 0x88BE, SEQUENCE), SEEN, id="ERSPAN II"),
+        pytest.param(gre(b"\x10" + bytes(7) + ethernet(PACKET), 0x88BE, SEQUENCE), SEEN, id="ERSPAN II"),
         pytest.param(gre(ethernet(PACKET), 0x88BE), SEEN, id="ERSPAN I"),
-        pytest.param(gre(bytes(12) + ethernet(PACKET), 0x22EB, SEQUENCE), SEEN, id="ERSPAN III"),
+        pytest.param(gre(b"\x20" + bytes(11) + ethernet(PACKET), 0x22EB, SEQUENCE), SEEN, id="ERSPAN III"),
         pytest.param(
-            gre(bytes(11) + b"\1" + bytes(8) + ethernet(PACKET), 0x22EB, SEQUENCE), SEEN, id="ERSPAN III, more"
+            gre(b"\x20" + bytes(10) + b"\1" + bytes(8) + ethernet(PACKET), 0x22EB, SEQUENCE),
+            SEEN,
+            id="ERSPAN III, more",
         ),
         pytest.param(pptp(b"\xff\3\0\x21" + PACKET), SEEN, id="PPTP"),
         pytest.param(pptp(b"\x21" + PACKET, KEY | SEQUENCE | ACKNOWLEDGED), SEEN, id="PPTP, compressed, acknowledging"),
@@ -196,8 +198,10 @@ def test_dpkt_finds_the_same_in_gre(data: bytes, flags: int) -> None:
 
 
 @given(
-    st.sampled_from([gre(PACKET, flags=KEY), pptp(b"\x21" + PACKET), vxlan(ethernet(gre(PACKET))), geneve(ethernet(PACKET6)),
-                     ipv6(B6, A6, 4, ipv4(B, A, 41, PACKET6))]),
+    st.sampled_from([
+        gre(PACKET, flags=KEY), pptp(b"\x21" + PACKET), vxlan(ethernet(gre(PACKET))), geneve(ethernet(PACKET6)),
+        ipv6(B6, A6, 4, ipv4(B, A, 41, PACKET6)),
+    ]),
     st.data(),
 )  # fmt: skip
 def test_a_damaged_tunnel_is_decoded_or_rejected(packet: bytes, data: st.DataObject) -> None:
