@@ -151,9 +151,14 @@ cdef class Reassembler:
 
     cdef uint32_t hash(self, Packet* packet, Piece* piece) noexcept nogil:
         """A keyed hash by folded multiplication, as the flow table's."""
+        cdef uint64_t tail = <uint64_t> piece.id << 32 | piece.depth
         cdef uint64_t mixed = tw_mix(packet.source[0] ^ self.seed[0], packet.destination[0] ^ self.seed[1])
         mixed ^= tw_mix(packet.source[1] ^ self.seed[2], packet.destination[1] ^ self.seed[3])
-        mixed = tw_mix(mixed ^ self.seed[1], <uint64_t> piece.id << 8 ^ piece.depth ^ self.seed[2])
+        if self.vlan_in_key:
+            tail |= <uint64_t> packet.vlan << 16
+        if packet.ip_version == 4:
+            tail |= <uint64_t> piece.protocol << 8
+        mixed = tw_mix(mixed ^ self.seed[1], tail ^ self.seed[2])
         return <uint32_t> (tw_mix(mixed ^ self.seed[3], <uint64_t> 0x9E3779B97F4A7C15) >> 16)
 
     cdef Datagram* find(self, Packet* packet, Piece* piece, uint32_t hash_) noexcept nogil:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,19 @@ def test_migrations_run_once(db: Path) -> None:
     for _ in range(2):
         with writing(db, Built(3600, 300)) as store:
             assert not migrations.pending(Database(store.conn))
+
+
+def test_a_database_from_before_fragments_were_counted_is_brought_up_to_date(
+    castro: Cli, db: Path, records: Path
+) -> None:
+    with closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("ALTER TABLE sensors DROP COLUMN fragments")
+        conn.execute("DELETE FROM _sqlite_migrations WHERE name = 'count_fragments'")
+    assert "was made by an older version" in refused(castro, "sensors")
+    assert castro("import", records).code == 0
+    assert castro("sensors").code == 0
+    with closing(sqlite3.connect(db)) as conn:
+        assert conn.execute("SELECT DISTINCT fragments FROM sensors").fetchall() == [(0,)]
 
 
 @pytest.mark.usefixtures("castro")
