@@ -9,9 +9,10 @@ from typing import Any
 
 from common.errors import UserError
 from sensor.capture._bpf import FilterProgram
+from sensor.capture._feed import FrameFeed
 from sensor.config import CaptureConfig
 from sensor.decode._frame import SUPPORTED_LINK_TYPES
-from sensor.flow._table import FlowTable, FrameFeed
+from sensor.flow._table import FlowTable
 
 _READ_TIMEOUT_MS = 100
 _PACKETS_PER_TURN = 10_000

@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove, memset
 from sensor.decode._fragments cimport Reassembler
 from sensor.decode._frame cimport (
     ACCEPTED, BAD_TIME, FRAGMENT, NO_MEMORY, PROTO_TCP, PROTO_UDP, REJECT_COUNT, TCP_ACK, TCP_RST, TCP_SYN,
-    UNKNOWN_LENGTH, Packet, Piece, Reject, decode_frame,
+    Packet, Piece, Reject, decode_frame,
 )
 from sensor.flow._history cimport LETTER_DATA, add_letter, had_letter, note_segment, scaled_letter
 from sensor.flow._key cimport hash_key, make_key, same_key
@@ -926,25 +926,3 @@ cdef class FlowTable:
     def flow_bytes(self):
         """Memory that one open flow takes at most: one with payload, and its share of the buckets."""
         return FLOW_BYTES
-
-
-cdef class FrameFeed:
-    """Counts frames of one link type into a table; the callback that live capture calls per packet."""
-
-    cdef FlowTable table
-    cdef int link_type
-    cdef uint32_t snap_length
-
-    def __cinit__(self, FlowTable table not None, int link_type, uint32_t snap_length):
-        self.table = table
-        self.link_type = link_type
-        self.snap_length = snap_length
-
-    def __call__(self, int64_t time_ns, bytes frame not None):
-        cdef uint32_t captured = <uint32_t> len(frame)
-        # pypcap keeps the length on the wire to itself: a frame as long as the snap length may be longer.
-        cdef uint32_t length = captured if captured < self.snap_length else UNKNOWN_LENGTH
-        self.table.count_frame(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, length)
-        self.table.settle()
-        if self.table.wants_drain():
-            self.table.relieve()

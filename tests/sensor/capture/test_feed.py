@@ -1,0 +1,50 @@
+"""The callback of live capture: what pypcap hands over is counted as the file's walker counts it."""
+
+from __future__ import annotations
+
+import pytest
+from packets import ACK, CLIENT, SERVER, SYN, T0, S, tcp_frame
+
+from sensor.capture._feed import FrameFeed
+from sensor.flow._table import FlowTable
+
+
+def records(table: FlowTable) -> list[tuple[object, ...]]:
+    """Every record of a table, which is empty afterwards."""
+    rows = table.drain()
+    while table.flush():
+        rows += table.drain()
+    return rows + table.drain()
+
+
+def test_a_frame_shorter_than_the_snap_length_has_the_length_it_came_with() -> None:
+    fed, given = FlowTable(), FlowTable()
+    feed = FrameFeed(fed, 1, 200)
+    for number in range(100):
+        frame = tcp_frame((CLIENT[0], 2000 + number % 3), SERVER, ACK if number > 2 else SYN, bytes(number))
+        feed(T0 + number * S, frame)
+        given.feed_frame(1, T0 + number * S, frame)
+    assert records(fed) == records(given)
+
+
+def test_a_frame_as_long_as_the_snap_length_may_be_longer_and_its_headers_say_how_long() -> None:
+    table = FlowTable()
+    frame = tcp_frame(CLIENT, SERVER, ACK, bytes(1000))
+    FrameFeed(table, 1, 96)(T0, frame[:96])
+    assert (table.packets, table.accepted, table.wire_bytes) == (1, 1, len(frame) - 14)
+
+
+@pytest.mark.parametrize("arguments", [(), (T0,), (T0, b"", 1), ("now", b""), (T0, bytearray(60)), (T0, None)])
+def test_only_a_time_and_bytes_are_a_frame(arguments: tuple[object, ...]) -> None:
+    feed = FrameFeed(FlowTable(), 1, 262144)
+    with pytest.raises(TypeError):
+        feed(*arguments)  # type: ignore[arg-type]
+
+
+def test_the_table_is_relieved_while_frames_come() -> None:
+    table = FlowTable(max_flows=100_000)
+    feed = FrameFeed(table, 1, 262144)
+    for number in range(10_000):  # a flow each, the next one long after its timeout
+        feed(T0 + number * 100 * S, tcp_frame((CLIENT[0], 1024 + number), SERVER, SYN))
+    assert len(records(table)) == 10_000
+    assert table.records_dropped == 0
