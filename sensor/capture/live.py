@@ -15,7 +15,7 @@ from sensor.decode._frame import SUPPORTED_LINK_TYPES
 from sensor.flow._table import FlowTable
 
 _READ_TIMEOUT_MS = 100
-_PACKETS_PER_TURN = 10_000
+PACKETS_PER_TURN = 10_000
 
 
 class CaptureError(UserError):
@@ -55,7 +55,7 @@ class LiveSource:
         """Wait up to ``wait_ms`` for packets, count those that came; return how many."""
         self._poll.poll(wait_ms)
         try:
-            count = int(self._handle.dispatch(_PACKETS_PER_TURN, FrameFeed(table, self.link_type, self._snap_length)))
+            count = int(self._handle.dispatch(PACKETS_PER_TURN, FrameFeed(table, self.link_type, self._snap_length)))
         except OSError as error:
             raise CaptureError(f"capture on {self.interface} stopped: {_words(error)}") from None
         if count < 0:

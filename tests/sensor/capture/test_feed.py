@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from packets import ACK, CLIENT, SERVER, SYN, T0, S, tcp_frame
 
@@ -24,13 +26,16 @@ def test_a_frame_shorter_than_the_snap_length_has_the_length_it_came_with() -> N
         frame = tcp_frame((CLIENT[0], 2000 + number % 3), SERVER, ACK if number > 2 else SYN, bytes(number))
         feed(T0 + number * S, frame)
         given.feed_frame(1, T0 + number * S, frame)
+    feed.settle()
     assert records(fed) == records(given)
 
 
 def test_a_frame_as_long_as_the_snap_length_may_be_longer_and_its_headers_say_how_long() -> None:
     table = FlowTable()
     frame = tcp_frame(CLIENT, SERVER, ACK, bytes(1000))
-    FrameFeed(table, 1, 96)(T0, frame[:96])
+    feed = FrameFeed(table, 1, 96)
+    feed(T0, frame[:96])
+    feed.settle()
     assert (table.packets, table.accepted, table.wire_bytes) == (1, 1, len(frame) - 14)
 
 
@@ -46,5 +51,33 @@ def test_the_table_is_relieved_while_frames_come() -> None:
     feed = FrameFeed(table, 1, 262144)
     for number in range(10_000):  # a flow each, the next one long after its timeout
         feed(T0 + number * 100 * S, tcp_frame((CLIENT[0], 1024 + number), SERVER, SYN))
+    feed.settle()
     assert len(records(table)) == 10_000
     assert table.records_dropped == 0
+
+
+def test_frames_are_kept_until_they_are_counted_and_no_longer() -> None:
+    table = FlowTable()
+    feed = FrameFeed(table, 1, 262144)
+    frames = [tcp_frame((CLIENT[0], 2000 + number), SERVER, SYN) for number in range(1003)]
+    before = sys.getrefcount(frames[-1])
+    for number, frame in enumerate(frames):
+        feed(T0 + number, frame)
+    del frame
+    kept = sum(sys.getrefcount(frames[index]) > before for index in range(1003))
+    assert 0 < kept == table.packets - table.accepted
+    assert feed.last_ns == T0 + 1002
+    feed.settle()
+    after = sys.getrefcount(frames[-1])
+    assert (table.accepted, after) == (1003, before)
+
+
+def test_a_feed_that_goes_away_has_counted_all_its_frames() -> None:
+    table = FlowTable()
+    feed = FrameFeed(table, 1, 262144)
+    feed(T0, tcp_frame(CLIENT, SERVER, SYN))
+    feed(T0, b"no frame at all")
+    assert (table.packets, table.accepted) == (2, 0)
+    del feed
+    assert (table.packets, table.accepted) == (2, 1)
+    assert len(records(table)) == 1
