@@ -17,7 +17,7 @@ PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 
 
 class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How an interface is listened to."""
+    """How interfaces are listened to."""
 
     promiscuous: bool = True
     snap_length_bytes: Annotated[int, msgspec.Meta(ge=96, le=262_144)] = 262_144

@@ -6,28 +6,33 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 import click
 
 from common.errors import UserError
 from common.flowlog import Block, rows_of
-from common.records import FlowRecord, SensorAlarm
+from common.records import FlowRecord, SensorAlarm, SensorStats
 from sensor.alarms import alarm_line, pair_text
-from sensor.capture.live import LiveSource
-from sensor.capture.pcapfile import CaptureFileError, read_capture
-from sensor.capture.privileges import drop_privileges
+from sensor.capture.live import Drops, LiveSource
+from sensor.capture.pcapfile import CaptureFileError, Opener, read_capture
 from sensor.config import SensorConfig, home_networks
 from sensor.flow._table import FlowTable
+from sensor.notify import Notifier
 from sensor.output.fanout import Outputs
-from sensor.stats import stats_line, take_stats
+from sensor.stats import drops_line, stats_line, take_stats
 
 _NS = 1_000_000_000
 _TURN_MS = 100
 _END_REASON_AT = FlowRecord._fields.index("end_reason")
 # Live packets reach us up to this much after their time stamp; idle flows end with that much delay.
 _LIVE_LAG_NS = 2 * _NS
+# How often the drop counters are looked at, and so the most that they are logged, but for statistics.
+_DROPS_NS = 10 * _NS
+# At a stop: the kernel hands a block over after this time at the latest; and when to give up on what waits in it.
+_BLOCK_NS = 3 * _NS // 10
+_GIVE_UP_NS = 10 * _NS
 # Debug levels, as in tcpstatflow: 1 is normal, 10 (-v) traces every packet.
 NORMAL, TRACE = 1, 10
 
@@ -57,75 +62,119 @@ def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
 
 
 class SensorService:
-    """One run of the sensor, over files or on an interface."""
+    """One run of the sensor, over files or on interfaces."""
 
-    def __init__(self, config: SensorConfig, table: FlowTable, outputs: Outputs, level: int) -> None:
+    def __init__(
+        self,
+        config: SensorConfig,
+        table: FlowTable,
+        outputs: Outputs,
+        level: int,
+        notifier: Notifier | None = None,
+    ) -> None:
         self._config = config
         self._table = table
         self._outputs = outputs
         self._level = level
+        self._notifier = notifier or Notifier({})
         self._stopping = False
+        self._statistics_asked = False
         self._live: LiveSource | None = None
         self._source = ""
-        self._drops = (0, 0)
+        self._drops = Drops(0, 0)
+        self._drops_told = Drops(0, 0)
+        self._packets_told = 0
+        self._next_drops_ns = 0
         self._code = 0
         self._statistics_ns = int(config.statistics.interval_s * _NS)
         self._next_statistics_ns = time.monotonic_ns() + self._statistics_ns
 
-    def read(self, names: Sequence[str], expression: str) -> int:
-        """Count capture files one after another; return the exit code."""
-        with self._signals():
-            with self._problems():
-                self._tell_news()
-                for name in names:
-                    self._source = name
-                    try:
-                        read_capture(name, self._table, expression, self._collect)
-                    except CaptureFileError as error:
-                        self._collect()
-                        self._failed(error)
-                    if self._stopping:
-                        self._say(f"stopped by a signal in {name}; what was read until then counts")
-                        self._code = 1
-                        break
-            self._finish()
-            if not self._ship_rest():
-                self._failed(self._left_in_spool())
-            shipper = self._outputs.shipper
-            if shipper is not None and shipper.refused:
-                self._failed(
-                    f"{shipper.refused} frames were refused by the correlator and are not stored; "
-                    f"the first because: {shipper.refusal}"
-                )
-            return self._code
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Signals stop the run or ask for its statistics: in here, and so from before its inputs are open."""
 
-    def capture(self, live: LiveSource, user: str | None) -> int:
-        """Count an interface's packets until a signal ends it; return the exit code."""
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            if self._stopping:
+                # The second signal in one stage is meant: stop waiting for anything.
+                raise KeyboardInterrupt
+            self._stopping = True
+
+        def account(_number: int, _frame: FrameType | None) -> None:
+            self._statistics_asked = True
+
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's is left as it is
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, stop) for number in numbers}
+        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, account)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def read(self, names: Sequence[str], expression: str, opener: Opener | None = None) -> int:
+        """Count capture files one after another; return the exit code."""
+        with self._problems():
+            self._begin(f"reading {', '.join(names)}")
+            for name in names:
+                self._source = name
+                try:
+                    read_capture(name, self._table, expression, self._collect, opener)
+                except CaptureFileError as error:
+                    self._collect()
+                    self._failed(error)
+                if self._stopping:
+                    self._say(f"stopped by a signal in {name}; what was read until then counts")
+                    self._code = 1
+                    break
+        self._finish()
+        if not self._ship_rest():
+            self._failed(self._left_in_spool())
+        shipper = self._outputs.shipper
+        if shipper is not None and shipper.refused:
+            self._failed(
+                f"{shipper.refused} frames were refused by the correlator and are not stored; "
+                f"the first because: {shipper.refusal}"
+            )
+        return self._code
+
+    def capture(self, live: LiveSource) -> int:
+        """Count the packets of interfaces until a signal ends it; return the exit code."""
         self._live = live
         self._source = live.interface
-        with self._signals():
-            with self._problems():
-                if user:
-                    drop_privileges(user, self._outputs.spool_paths(), self._outputs.spool_directory())
-                self._tell_news()
-                self._say(f"listening on {live.interface}")
-                while not self._stopping:
-                    if not live.turn(self._table, _TURN_MS):
-                        self._table.advance(time.time_ns() - _LIVE_LAG_NS)
-                    self._collect()
-                self._take_what_the_kernel_holds()
-            self._finish()
-            if not self._ship_rest():
-                # No failure: a sensor that stops leaves to the next run what it could not send.
-                self._say(self._left_in_spool())
-            return self._code
+        with self._problems():
+            self._say(f"listening on {live.interface}")
+            self._begin(f"listening on {live.interface}")
+            while not self._stopping:
+                if not live.turn(self._table, _TURN_MS):
+                    self._table.advance(time.time_ns() - _LIVE_LAG_NS)
+                live.look_after(time.monotonic_ns())
+                self._collect()
+            self._take_what_the_kernel_holds(live)
+        self._finish()
+        if not self._ship_rest():
+            # No failure: a sensor that stops leaves to the next run what it could not send.
+            self._say(self._left_in_spool())
+        return self._code
 
-    def _take_what_the_kernel_holds(self) -> None:
+    def _begin(self, status: str) -> None:
+        """Tell what the start found, and the service manager that it is over."""
+        if self._notifier.problem:
+            self._say(self._notifier.problem)
+        self._tell_news()
+        self._notifier.ready()
+        self._notifier.status(status)
+
+    def _take_what_the_kernel_holds(self, live: LiveSource) -> None:
         """Count what arrived before the stop: the kernel hands a block over after a time-out of its own."""
-        assert self._live is not None
-        until_ns = time.monotonic_ns() + _NS
-        while self._live.turn(self._table, 3 * _TURN_MS) and time.monotonic_ns() < until_ns:
+        stop_ns, began_ns = time.time_ns(), time.monotonic_ns()
+        while True:
+            live.turn(self._table, _TURN_MS)
             self._collect()
+            passed_ns = time.monotonic_ns() - began_ns
+            if (passed_ns > _BLOCK_NS and live.drained(stop_ns)) or passed_ns > _GIVE_UP_NS:
+                return
 
     def _collect(self, *, everything: bool = False) -> bool:
         """Take what the table has ready, also what could wait for more if asked to; return whether to go on."""
@@ -136,9 +185,7 @@ class SensorService:
         self._take_events()
         if self._level >= TRACE:
             self._trace_ends(blocks)
-        if self._statistics_ns and now_ns >= self._next_statistics_ns:
-            self._next_statistics_ns = now_ns + self._statistics_ns
-            self._statistics()
+        self._account(now_ns)
         self._outputs.turn(now_ns)
         self._tell_news()
         return not self._stopping
@@ -148,6 +195,31 @@ class SensorService:
             for row in rows_of(block):
                 if row[_END_REASON_AT] is not None:
                     self._say(f"flow {row[0]}: clearing flow")
+
+    def _account(self, now_ns: int) -> None:
+        """Give the statistics that are due or asked for, and say when packets were lost; say that the loop turns."""
+        due = self._statistics_ns and now_ns >= self._next_statistics_ns
+        if due:
+            self._next_statistics_ns = now_ns + self._statistics_ns
+        if due or self._statistics_asked:
+            self._statistics_asked = False
+            self._statistics()
+        elif now_ns >= self._next_drops_ns:
+            self._next_drops_ns = now_ns + _DROPS_NS
+            self._look_at_drops()
+        self._notifier.alive(now_ns)
+
+    def _look_at_drops(self) -> None:
+        if self._live is None:
+            return
+        self._drops = self._live.drops()
+        told = self._drops_told
+        lost = Drops(self._drops.kernel - told.kernel, self._drops.interface - told.interface)
+        if not any(lost):
+            return
+        packets = self._table.packets - self._packets_told
+        self._say(drops_line(lost, packets, self._config.capture.buffer_bytes))
+        self._drops_told, self._packets_told = self._drops, self._table.packets
 
     def _take_events(self) -> None:
         alarms = []
@@ -163,17 +235,21 @@ class SensorService:
         self._outputs.alarms(alarms)
 
     def _statistics(self) -> None:
-        if self._live is not None:
-            with suppress(OSError):  # an interface that vanished has no more to say
-                self._drops = self._live.drops()
-        stats = take_stats(self._table, self._source, time.time_ns(), self._drops, self._outputs.shipper)
-        self._say(stats_line(stats, self._outputs.shipper))
+        self._look_at_drops()
+        stats = self._take_stats()
+        line = stats_line(stats, self._outputs.shipper)
+        self._say(line)
+        self._notifier.status(line)
         self._outputs.statistics(stats)
+
+    def _take_stats(self) -> SensorStats:
+        return take_stats(self._table, self._source, time.time_ns(), self._drops, self._outputs.shipper)
 
     def _finish(self) -> None:
         """End every flow, and close the run's account with a last statistics record, whatever failed before."""
         # From here on a signal ends the wait for the correlator.
         self._stopping = False
+        self._notifier.stopping()
         more = True
         while more:
             more = self._table.flush()
@@ -194,6 +270,11 @@ class SensorService:
             if self._stopping or now_ns - progress_ns > give_up_ns:
                 return False
             waiting = shipper.waiting
+            self._notifier.alive(now_ns)
+            if self._statistics_asked:
+                # In a line only: one more record would be one more to wait for.
+                self._statistics_asked = False
+                self._say(stats_line(self._take_stats(), shipper))
             with self._problems():
                 self._outputs.turn(now_ns, _TURN_MS)
             self._tell_news()
@@ -215,9 +296,14 @@ class SensorService:
             self._failed(error)
         self._outputs.failures.clear()
         if self._outputs.shipper is not None:
-            for line in self._outputs.shipper.news:
-                self._say(line)
-            self._outputs.shipper.news.clear()
+            self._say_all(self._outputs.shipper.news)
+        if self._live is not None:
+            self._say_all(self._live.news)
+
+    def _say_all(self, news: list[str]) -> None:
+        for line in news:
+            self._say(line)
+        news.clear()
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
@@ -240,21 +326,3 @@ class SensorService:
     def _say(self, line: str) -> None:
         if self._level >= NORMAL:
             click.echo(line, err=True)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            if self._stopping:
-                # The second signal in one stage is meant: stop waiting for anything.
-                raise KeyboardInterrupt
-            self._stopping = True
-
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's is left as it is
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, stop) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from common import __version__
 from common.records import SensorStats
+from sensor.capture.live import Drops
 from sensor.flow._table import FlowTable
 from sensor.ship.link import Shipper
 
 
-def take_stats(
-    table: FlowTable, source: str, now_ns: int, drops: tuple[int, int], shipper: Shipper | None
-) -> SensorStats:
-    """Return the counters as they stand. ``drops`` are (kernel, interface)."""
+def take_stats(table: FlowTable, source: str, now_ns: int, drops: Drops, shipper: Shipper | None) -> SensorStats:
+    """Return the counters as they stand."""
     return SensorStats(
         time_ns=now_ns,
         version=__version__,
@@ -22,8 +21,8 @@ def take_stats(
         fragments=table.fragments,
         wire_bytes=table.wire_bytes,
         rejected=table.rejected_by_reason(),
-        kernel_drops=drops[0],
-        interface_drops=drops[1],
+        kernel_drops=drops.kernel,
+        interface_drops=drops.interface,
         flows_open=table.flows_open,
         flows_started=table.flows_started,
         flows_evicted=table.flows_evicted,
@@ -64,3 +63,25 @@ def stats_line(stats: SensorStats, shipper: Shipper | None = None) -> str:
         if count:
             parts.append(f"{name} {count}")
     return ", ".join(parts)
+
+
+def drops_line(lost: Drops, packets: int, buffer_bytes: int) -> str:
+    """Return what was lost since the last such line, of how many, and what helps. ``packets`` were not lost."""
+    parts = []
+    seen = packets + lost.kernel + lost.interface
+    if lost.kernel:
+        parts.append(
+            f"the kernel dropped {lost.kernel} of {seen} packets ({_percent(lost.kernel, seen)}): raise --buffer-bytes "
+            f"(now {buffer_bytes}), or let less through with a filter or a shorter --snap-length"
+        )
+    if lost.interface:
+        parts.append(
+            f"the interface dropped {lost.interface} of {seen} packets ({_percent(lost.interface, seen)}) before the "
+            "kernel had them: raise its ring, see ethtool -g"
+        )
+    return "; ".join(parts)
+
+
+def _percent(part: int, whole: int) -> str:
+    share = 100 * part / whole
+    return f"{share:.1f}%" if share >= 0.1 else "less than 0.1%"

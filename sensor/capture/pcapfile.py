@@ -23,8 +23,9 @@ from sensor.flow._table import FlowTable
 
 # Faster than mapping the file: the block stays in the cache and costs no page faults.
 _BLOCK_BYTES = 1 << 20
-_PIPE_WAIT_S = 0.1
+_PIPE_WAIT_MS = 100
 _ETHERNET = 1
+Opener = Callable[[str, int], int]
 _UNSUPPORTED = "unknown_link_type"
 
 
@@ -52,15 +53,19 @@ def check_capture(name: str, expression: str) -> None:
             raise _bad_filter(expression, error) from None
 
 
-def read_capture(name: str, table: FlowTable, expression: str, collect: Callable[[], bool]) -> None:
+def read_capture(
+    name: str, table: FlowTable, expression: str, collect: Callable[[], bool], opener: Opener | None = None
+) -> None:
     """Count a capture's packets into ``table``; ``-`` is standard input, gzip is unpacked on the way.
+
+    ``opener`` opens the file as io.FileIO's does.
 
     ``collect`` is called after every stretch to take the table's records; when it returns False the
     rest of the capture is left.  Raises CaptureFileError, after all packets before the damage counted;
     what ``collect`` raises passes through.
     """
     unsupported_before = table.rejected_by_reason().get(_UNSUPPORTED, 0)
-    reading = _Reading(name, table, expression)
+    reading = _Reading(name, table, expression, opener)
     with reading:
         left_over = _walk(reading, collect)
     unsupported = table.rejected_by_reason().get(_UNSUPPORTED, 0) - unsupported_before
@@ -70,10 +75,11 @@ def read_capture(name: str, table: FlowTable, expression: str, collect: Callable
 class _Reading:
     """One capture being read: the stream and its walker, whose errors become CaptureFileError."""
 
-    def __init__(self, name: str, table: FlowTable, expression: str) -> None:
+    def __init__(self, name: str, table: FlowTable, expression: str, opener: Opener | None) -> None:
         self.shown = _shown(name)
         self.walker = CaptureWalker(table, expression)
         self._name = name
+        self._opener = opener
         self._expression = expression
         self._files = ExitStack()
 
@@ -92,7 +98,9 @@ class _Reading:
         """Wait a little for a pipe, so that a silent one holds up neither statistics nor a stop."""
         if self._stream.seekable():
             return True
-        return bool(select.select([self._stream], [], [], _PIPE_WAIT_S)[0])
+        waiting = select.poll()  # select() takes no descriptor beyond 1023
+        waiting.register(self._stream, select.POLLIN)
+        return bool(waiting.poll(_PIPE_WAIT_MS))
 
     def read_into(self, block: memoryview) -> int:
         """Return the number of bytes read; 0 at the end."""
@@ -121,7 +129,7 @@ class _Reading:
     def _open(self) -> io.BufferedIOBase | io.RawIOBase:
         if self._name == "-":
             return self._files.enter_context(io.FileIO(_standard_input(), closefd=False))
-        stream = self._files.enter_context(io.FileIO(self._name))
+        stream = self._files.enter_context(io.FileIO(self._name, opener=self._opener))
         packed = False
         if stream.seekable():
             packed = stream.read(2) == b"\x1f\x8b"

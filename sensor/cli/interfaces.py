@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sensor.capture.live import interface_names
+from sensor.capture.device import interface_names
 
 
 @click.command()

@@ -18,8 +18,9 @@ import msgspec
 from common.errors import UserError
 from common.settings import checked_settings, load_settings
 from sensor.batching import Batcher
-from sensor.capture.privileges import check_user
+from sensor.capture.privileges import Reach, drop_privileges, renounce_privileges, user_to_become
 from sensor.config import SensorConfig, check_config
+from sensor.notify import Notifier
 from sensor.output.communityid import community_id
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
@@ -78,7 +79,10 @@ _OPTIONS = (
     click.option("-z", "alarm_packets", type=_COUNT, metavar="PACKETS", help="Alarm: a flow's packets."),
     click.option("-d", "level", type=_COUNT, default=NORMAL, show_default=True, help="Debug level; 0 is silent."),
     click.option("-v", "verbose", is_flag=True, help="Trace every flow and packet, as -d 10."),
-    click.option("-u", "user", metavar="USER", help="Run as USER once everything is open."),
+    click.option(
+        "-u", "user", metavar="USER",
+        help="As root: become USER once everything is open.  [default: nobody; root stays root]",
+    ),
 )  # fmt: skip
 
 
@@ -94,13 +98,36 @@ class Run(NamedTuple):
 
     service: SensorService
     outputs: Outputs
+    notifier: Notifier
+    endpoint: str
+
+    def give_up_root(self, user: str | None, *, keep_capturing: bool = False) -> None:
+        """Become the user, now that everything is open, for good."""
+        if user is not None:
+            reach = Reach(self.outputs.spool_paths(), self.outputs.spool_directory(), self.endpoint)
+            drop_privileges(user, reach, keep_capturing=keep_capturing)
+
+    def close(self) -> None:
+        """Close the outputs and the way to the service manager."""
+        self.notifier.close()
+        self.outputs.close()
+
+
+def user_to_run_as(options: dict[str, Any]) -> str | None:
+    """Return whom root is to become, and give up what only later programs and threads could use: call it early."""
+    user = user_to_become(options.get("user"))
+    if user is not None and os.geteuid() == 0:
+        renounce_privileges()
+    elif os.geteuid() == 0 and (options["verbose"] or options["level"] >= NORMAL):
+        click.echo(
+            "running as root, as -u says: whoever gets at the parser with a packet has all of this host", err=True
+        )
+    return user
 
 
 def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
     """Build a run of the sensor from the shared options; what can be checked is, before a file is written over."""
     config = effective_config(options)
-    if options.get("user"):
-        check_user(options["user"])
     _refuse_overwriting(options["path"], inputs)
     level = TRACE if options["verbose"] else options["level"]
     format_name = _format_name(options["path"], options["format_name"], shipping=bool(config.ship.endpoint))
@@ -130,7 +157,8 @@ def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
         if shipper is None:
             raise
     outputs = Outputs(batcher, log, text, shipper)
-    return Run(SensorService(config, table, outputs, level), outputs)
+    notifier = Notifier()
+    return Run(SensorService(config, table, outputs, level, notifier), outputs, notifier, config.ship.endpoint)
 
 
 def _refuse_overwriting(path: str | None, inputs: Sequence[str]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
 from common.errors import UserError
+from sensor.capture.inputs import OpenInputs
 from sensor.capture.pcapfile import check_capture
-from sensor.capture.privileges import drop_privileges
-from sensor.cli.options import make_run, one_filter, shared_options
+from sensor.cli.options import make_run, one_filter, shared_options, user_to_run_as
 
 _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dump", ".gz", ".dmp")
 
@@ -23,7 +24,8 @@ _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dump", ".gz", ".dmp")
 def read(context: click.Context, /, words: tuple[str, ...], **options: Any) -> None:
     r"""Read capture files (pcap, pcapng, also gzipped; - is standard input) into flow records.
 
-    The words after the last FILE are a filter as for tcpdump.
+    The words after the last FILE are a filter as for tcpdump. SIGUSR1 gives the statistics at once. Started as root,
+    it opens the files and reads them as nobody; -u names another user.
 
     \b
     Examples:
@@ -35,13 +37,16 @@ def read(context: click.Context, /, words: tuple[str, ...], **options: Any) -> N
     files, expression = split_words(words)
     expression = one_filter(expression, options["filter_option"])
     check_capture(files[0], expression)
+    user = user_to_run_as(options)
     run = make_run(options, files)
     try:
-        if options["user"]:
-            drop_privileges(options["user"], run.outputs.spool_paths(), run.outputs.spool_directory())
-        code = run.service.read(files, expression)
+        # Somebody else may not be allowed to open them later.
+        names = files if user is not None else []
+        with run.service.signals(), closing(OpenInputs(names)) as inputs:
+            run.give_up_root(user)
+            code = run.service.read(files, expression, inputs.open)
     finally:
-        run.outputs.close()
+        run.close()
     context.exit(code)
 
 

@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 from packets import CLIENT, SERVER, SYN, T0, S, pcap, tcp_frame
-from programs import SENSOR, error_line, run, running
+from programs import AS_ROOT, SENSOR, error_line, run, running
 from rec_router import Router, until
 
 from common.errors import UserError
@@ -21,12 +21,14 @@ from common.flowlog import Frame, check_file_header, decode_frame, decode_payloa
 from common.link import REFUSED, pack_answer
 from common.records import RecordReader, SensorStats
 from sensor.batching import Batcher
-from sensor.capture.live import CaptureError, LiveSource
+from sensor.capture.device import CaptureError
+from sensor.capture.live import Drops, LiveSource
 from sensor.config import FlowConfig, SensorConfig, StatisticsConfig
 from sensor.flow._table import FlowTable
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.text import ndjson_format
 from sensor.service import SensorService, make_table
+from sensor.stats import drops_line
 
 DATA = pcap((T0 + n * S, tcp_frame((CLIENT[0], 2000 + n), SERVER, SYN)) for n in range(20))
 
@@ -101,7 +103,7 @@ def capture(tmp_path: Path) -> Path:
 
 
 def shipping(tmp_path: Path, *words: str) -> list[str]:
-    return [*words, "--ship", f"ipc://{tmp_path}/link", "--plaintext", "--spool", str(tmp_path / "spool")]
+    return [*words, "--ship", f"ipc://{tmp_path}/link", "--plaintext", "--spool", str(tmp_path / "spool"), *AS_ROOT]
 
 
 def serve(router: Router, process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -156,7 +158,7 @@ def test_damage_in_the_spool_is_said_at_the_start(tmp_path: Path, capture: Path)
     code, err = serve(router, subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     router.close()
     assert code == 0
-    assert err.splitlines()[0].startswith(f"the spool's {path} holds no frame that can be sent")
+    assert err.splitlines()[len(AS_ROOT) // 2].startswith(f"the spool's {path} holds no frame that can be sent")
     assert "spool damage 1" in err
 
 
@@ -203,26 +205,33 @@ def test_a_terminal_that_hangs_up_ends_the_reading_unless_nohup_says_not_to(tmp_
 
 
 def test_an_error_of_the_source_still_ends_every_flow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Vanishing:
+    class NotAllowedAgain:
         interface = "eth0"
 
+        def __init__(self) -> None:
+            self.news: list[str] = []
+
         def turn(self, table: FlowTable, _wait_ms: int) -> int:
-            if table.packets:
-                raise CaptureError("eth0 is gone")
             table.feed_frame(1, T0, tcp_frame(CLIENT, SERVER, SYN))
+            self.news.append("eth0 is gone")
             return 1
 
-        def drops(self) -> tuple[int, int]:
-            raise OSError("no such device")
+        def look_after(self, _now_ns: int) -> None:
+            raise CaptureError("eth0 is back, but: no permission")
+
+        def drops(self) -> Drops:
+            return Drops(1, 0)
 
     target = tmp_path / "a.ndjson"
     outputs = Outputs(Batcher("s", 1, S), None, TextFile("a", target.open("wb"), ndjson_format("s")), None)
     service = SensorService(SensorConfig(), make_table(SensorConfig(), 1, trace=False), outputs, 1)
-    assert service.capture(cast("LiveSource", Vanishing()), None) == 1
+    assert service.capture(cast("LiveSource", NotAllowedAgain())) == 1
     outputs.close()
     assert json.loads(target.read_text())["end_reason"] == "forced"
     assert capsys.readouterr().err.splitlines() == [
-        "listening on eth0", "error: eth0 is gone", "packets 1, drops 0 (0%), flows 1 (0 open), records 1",
+        "listening on eth0", "eth0 is gone", "error: eth0 is back, but: no permission",
+        drops_line(Drops(1, 0), 1, 16777216),
+        "packets 1, drops 1 (50%), flows 1 (0 open), records 1",
     ]  # fmt: skip
 
 

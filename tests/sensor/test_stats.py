@@ -6,11 +6,12 @@ from rec_records import RUN, T0, frame, header, stats
 from common import __version__
 from common.records import RecordReader, SensorStats
 from sensor.batching import NumberedFrame
+from sensor.capture.live import Drops
 from sensor.config import ShipConfig
 from sensor.flow._table import FlowTable
 from sensor.ship.link import Shipper
 from sensor.ship.spool import Spool
-from sensor.stats import stats_line, take_stats
+from sensor.stats import drops_line, stats_line, take_stats
 
 ETHERNET = 1
 
@@ -23,7 +24,7 @@ def table():
 
 
 def test_the_counters_are_the_tables_and_the_interfaces(table):
-    taken = take_stats(table, "eth0", T0, (7, 2), None)
+    taken = take_stats(table, "eth0", T0, Drops(7, 2), None)
     assert taken == SensorStats(
         T0, __version__, "eth0", packets=1, rejected=table.rejected_by_reason(), kernel_drops=7, interface_drops=2
     )
@@ -35,7 +36,7 @@ def test_the_link_and_the_spool_are_counted(table, tmp_path):
     shipper = Shipper(ShipConfig(endpoint=f"ipc://{tmp_path}/link", plaintext=True), spool)
     shipper.take([NumberedFrame(1, frame(1)), NumberedFrame(2, frame(2))])
     spool.frames_dropped = 5
-    taken = take_stats(table, "eth0", T0, (0, 0), shipper)
+    taken = take_stats(table, "eth0", T0, Drops(0, 0), shipper)
     assert (taken.frames_unacknowledged, taken.frames_dropped) == (2, 5)
     assert taken.spool_bytes == sum(path.stat().st_size for path in (tmp_path / "spool").glob("*.flowlog"))
     shipper.bad_answers, spool.damaged, shipper._sender.refused, shipper._sender.resends = 1, 2, 3, 4
@@ -47,7 +48,7 @@ def test_the_link_and_the_spool_are_counted(table, tmp_path):
 
 @pytest.mark.parametrize("source", ["a\nb.pcap", "x" * 300, "\udcff.pcap", "\n" * 300, ""])
 def test_any_file_name_makes_a_record_that_the_correlator_takes(table, source):
-    taken = take_stats(table, source, T0, (0, 0), None)
+    taken = take_stats(table, source, T0, Drops(0, 0), None)
     assert RecordReader(SensorStats, SensorStats._fields).read(tuple(taken)) == taken
 
 
@@ -67,3 +68,15 @@ def test_what_went_wrong_is_in_the_line():
         "packets 75, drops 25 (25%), rejected 3 (short 2, fragment 1), flows 4 (3 open), records 9, filtered 1, "
         "fragments 12, interface drops 6, evicted 5, alarms 7, alarms dropped 8, frames waiting 10, frames dropped 11"
     )
+
+
+def test_drops_are_said_with_how_many_of_how_many_and_what_helps():
+    assert drops_line(Drops(25, 0), 75, 65536) == (
+        "the kernel dropped 25 of 100 packets (25.0%): raise --buffer-bytes (now 65536), or let less through with a "
+        "filter or a shorter --snap-length"
+    )
+    assert drops_line(Drops(0, 1), 9_999, 65536) == (
+        "the interface dropped 1 of 10000 packets (less than 0.1%) before the kernel had them: raise its ring, "
+        "see ethtool -g"
+    )
+    assert drops_line(Drops(1, 1), 0, 65536).count("of 2 packets (50.0%)") == 2

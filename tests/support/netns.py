@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +31,8 @@ while at < len(data):
         time.sleep(0.002)
 """
 
+_QUIET = "'for all in all default; do echo 1 > /proc/sys/net/ipv6/conf/$all/disable_ipv6; done'"
+
 
 class Wire(NamedTuple):
     """A veth pair: frames sent on ``talker`` arrive on ``tap``."""
@@ -52,6 +56,35 @@ class Wire(NamedTuple):
         while self._received() < before + frames:
             assert time.monotonic() < deadline, "the frames did not arrive"
             time.sleep(0.01)
+
+    def replay(self, capture: Path, packets_per_s: int) -> int:
+        """Play a capture with tcpreplay, as fast as it can with 0; return how many packets went out, which is all."""
+        pace = ["--topspeed"] if packets_per_s == 0 else [f"--pps={packets_per_s}"]
+        command = ["ip", "netns", "exec", self.talker_namespace, "tcpreplay", *pace, "-i", self.talker, str(capture)]
+        before = self._received()
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=40)
+        counts = dict(re.findall(r"^\s*(Successful|Failed|Truncated) packets:\s+(\d+)", done.stdout, re.MULTILINE))
+        assert (counts["Failed"], counts["Truncated"]) == ("0", "0"), done.stdout
+        sent = int(counts["Successful"])
+        assert self._received() == before + sent
+        return sent
+
+    def join(self) -> None:
+        """Make the pair again, after one end of it was deleted."""
+        for step in self._joining():
+            subprocess.run(step.split(), check=True, timeout=10)
+
+    def _joining(self) -> list[str]:
+        return [
+            f"ip -n {self.talker_namespace} link add {self.talker} type veth peer name {self.tap}",
+            f"ip -n {self.talker_namespace} link set {self.tap} netns {self.tap_namespace}",
+            f"ip -n {self.talker_namespace} link set {self.talker} mtu 9000 up",
+            f"ip -n {self.tap_namespace} link set {self.tap} mtu 9000 up",
+        ]
+
+    def set(self, *words: str) -> None:
+        """Run ``ip`` where the tap is."""
+        subprocess.run(self.on_tap("ip", *words), check=True, timeout=10)
 
     def _received(self) -> int:
         path = f"/sys/class/net/{self.tap}/statistics/rx_packets"
@@ -79,15 +112,15 @@ def wire() -> Iterator[Wire]:
     steps = [
         f"ip netns add {pair.talker_namespace}",
         f"ip netns add {pair.tap_namespace}",
-        f"ip -n {pair.talker_namespace} link add {pair.talker} type veth peer name {pair.tap}",
-        f"ip -n {pair.talker_namespace} link set {pair.tap} netns {pair.tap_namespace}",
-        f"ip -n {pair.talker_namespace} link set {pair.talker} mtu 9000 up",
-        f"ip -n {pair.tap_namespace} link set {pair.tap} mtu 9000 up",
+        # Nothing is on the wire but what a test sends.
+        f"ip netns exec {pair.talker_namespace} sh -c {_QUIET}",
+        f"ip netns exec {pair.tap_namespace} sh -c {_QUIET}",
         f"ip -n {pair.tap_namespace} link set lo up",
+        *pair._joining(),
     ]
     try:
         for step in steps:
-            done = subprocess.run(step.split(), capture_output=True, text=True, check=False, timeout=10)
+            done = subprocess.run(shlex.split(step), capture_output=True, text=True, check=False, timeout=10)
             if done.returncode:
                 pytest.skip(f"cannot make network namespaces here: {step}: {done.stderr.strip()}")
         yield pair

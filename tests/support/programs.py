@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 # The console scripts lie beside the interpreter that runs the tests.
 SENSOR = str(Path(sys.executable).with_name("tunnelwatch-sensor"))
 CORRELATOR = str(Path(sys.executable).with_name("tunnelwatch"))
+# For a sensor whose spool or socket is in a directory that only its owner may enter, as tmp_path is.
+AS_ROOT = ("-u", "root") if os.geteuid() == 0 else ()
 
 
 def run(

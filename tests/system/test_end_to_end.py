@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from netns import wire
-from programs import CORRELATOR, SENSOR, error_line, run, running
+from programs import AS_ROOT, CORRELATOR, SENSOR, error_line, run, running
 
 VIEWS = (("clients",), ("servers",), ("periods",), ("top", "channels", "--by", "channel-uptime"))
 
@@ -32,7 +32,8 @@ def serve(db: Path, endpoint: str, *more: str) -> tuple[str, ...]:
 
 
 def ship(endpoint: str, spool: Path) -> tuple[str, ...]:
-    return "--ship", endpoint, "--plaintext", "--spool", str(spool)
+    as_root = AS_ROOT if endpoint.startswith("ipc:") else ()
+    return "--ship", endpoint, "--plaintext", "--spool", str(spool), *as_root
 
 
 def test_shipped_imported_as_flow_log_and_as_ndjson_and_csv_give_the_same_views(data_dir: Path, tmp_path: Path) -> None:

@@ -1,121 +1,222 @@
-"""Live capture on a real interface, and the one line that says why it cannot be."""
+"""Several interfaces: lost and found again, their drops added up. The wires are in test_live_wire."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
-from netns import wire
-from programs import SENSOR, error_line, run, running
+from packets import CLIENT, SERVER, SYN, T0, S, tcp_frame
 
-from sensor.capture.live import CaptureError, LiveSource, interface_names
+from common.errors import UserError
+from sensor.capture.device import CaptureError, Device, NotAllowedError, NotThereError
+from sensor.capture.live import DropCounter, Drops, LiveSource
 from sensor.config import CaptureConfig
+from sensor.flow._table import FlowTable
 
-IDENTITY = ("protocol", "client_ip", "client_port", "server_ip", "server_port", "oriented_by")
-VOLUMES = ("packets_out", "packets_in", "wire_bytes_out", "payload_bytes_out", "payload_bytes_in", "conn_state")
-
-
-def flows(path: Path) -> list[tuple[object, ...]]:
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return sorted(tuple(str(row[name]) for name in IDENTITY + VOLUMES) for row in rows)
+FRAME = tcp_frame(CLIENT, SERVER, SYN)
 
 
-@pytest.mark.live
-def test_a_capture_sent_over_a_wire_gives_the_flows_that_the_file_gives(data_dir: Path, tmp_path: Path) -> None:
-    capture, live, offline = data_dir / "demo.pcap", tmp_path / "live.ndjson", tmp_path / "offline.ndjson"
-    with wire() as pair, running(*pair.on_tap(
-        SENSOR, "capture", "-i", pair.tap, "-w", str(live), "--active-timeout", "0", "tcp",
-    )) as sensor:  # fmt: skip
-        sensor.wait_for("listening on")
-        pair.send(capture)
-        assert sensor.stop() == 0
-        assert "drops 0 (0%)" in sensor.lines[-1]
-    # The wire plays faster than the capture was taken: only idle timeouts could tell.
-    run(SENSOR, "read", str(capture), "-w", str(offline), "--active-timeout", "0", "tcp")
-    assert flows(live) == flows(offline)
-    assert len(flows(live)) == 69
+class FakeDevice:
+    """An interface whose packets and errors a test puts in."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fd, self._other = os.pipe()
+        self.waiting = 0
+        self.gone = False
+        self.drops = (0, 0)
+        self.last_ns = 0
+        self.closed = False
+
+    def dispatch(self, table: FlowTable, packets: int) -> int:
+        count = min(self.waiting, packets)
+        if not count and self.gone:
+            raise CaptureError(f"capture on {self.name} stopped: The interface disappeared")
+        for _ in range(count):
+            table.feed_frame(1, T0, FRAME)
+        self.waiting -= count
+        self.last_ns = T0 if count else self.last_ns
+        return count
+
+    def counters(self) -> tuple[int, int]:
+        return self.drops
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
+        os.close(self.fd)
+        os.close(self._other)
 
 
-@pytest.mark.live
-@pytest.mark.parametrize("snap_length", ["96", "262144"])
-def test_a_short_snap_length_changes_no_counter(data_dir: Path, tmp_path: Path, snap_length: str) -> None:
-    target = tmp_path / "a.ndjson"
-    with wire() as pair, running(*pair.on_tap(
-        SENSOR, "capture", "-i", pair.tap, "-w", str(target), "--active-timeout", "0", "--snap-length", snap_length,
-        "tcp",
-    )) as sensor:  # fmt: skip
-        sensor.wait_for("listening on")
-        pair.send(data_dir / "demo.pcap")
-        assert sensor.stop() == 0
-        assert "rejected" not in sensor.lines[-1]
-    run(SENSOR, "read", str(data_dir / "demo.pcap"), "-w", f"{target}.offline", "--format", "ndjson", "tcp")
-    live, offline = (
-        [json.loads(line) for line in Path(name).read_text().splitlines()] for name in (target, f"{target}.offline")
-    )
-    for name in VOLUMES[:-1]:
-        assert sum(row[name] for row in live) == sum(row[name] for row in offline), name
+class Interfaces:
+    """What is there to be opened."""
+
+    def __init__(self) -> None:
+        self.opened: dict[str, FakeDevice] = {}
+        self.refusal: CaptureError | None = None
+        self.tries = 0
+
+    def open(self, name: str, _expression: str, _config: CaptureConfig) -> Device:
+        self.tries += 1
+        if self.refusal is not None:
+            raise self.refusal
+        self.opened[name] = FakeDevice(name)
+        return self.opened[name]  # type: ignore[return-value]
 
 
-@pytest.mark.live
-def test_an_interface_that_vanishes_ends_the_capture_with_its_flows_written(data_dir: Path, tmp_path: Path) -> None:
-    target = tmp_path / "a.ndjson"
-    command = (SENSOR, "capture", "-w", str(target), "-t", "0.1", "--active-timeout", "0", "-i")
-    with wire() as pair, running(*pair.on_tap(*command, pair.tap, "tcp")) as sensor:
-        sensor.wait_for("listening on")
-        pair.send(data_dir / "demo.pcap")
-        sensor.wait_for("packets 7423,")  # what the kernel still holds would vanish too
-        subprocess.run(pair.on_tap("ip", "link", "del", pair.tap), check=True, timeout=10)
-        assert sensor.process.wait(20) == 1
-        assert f"capture on {pair.tap} stopped" in error_line("\n".join(sensor.lines))
-    assert len(target.read_text().splitlines()) == 69
+@pytest.fixture
+def interfaces() -> Interfaces:
+    return Interfaces()
 
 
-@pytest.mark.live
-def test_capture_goes_on_as_an_unprivileged_user_once_the_interface_is_open(data_dir: Path) -> None:
-    with wire() as pair, running(*pair.on_tap(SENSOR, "capture", "-i", pair.tap, "-u", "nobody", "-v")) as sensor:
-        sensor.wait_for("listening on")
-        status = Path(f"/proc/{sensor.process.pid}/status").read_text()
-        assert "Uid:\t65534\t65534\t65534\t65534" in status
-        assert "CapEff:\t0000000000000000" in status
-        pair.send(data_dir / "demo.pcap")
-        assert sensor.stop() == 0
-        assert any("flow TX" in line for line in sensor.lines)
+@pytest.fixture
+def live(interfaces: Interfaces) -> Iterator[LiveSource]:
+    source = LiveSource(["tw0", "tw1"], "", CaptureConfig(), interfaces.open)
+    yield source
+    source.close()
 
 
-def test_a_missing_interface_names_those_that_are_there() -> None:
-    with pytest.raises(CaptureError, match=r"no interface 'none0'; there are .*lo"):
-        LiveSource("none0", "", CaptureConfig())
+def lose(live: LiveSource, interfaces: Interfaces, name: str, now_ns: int) -> None:
+    interfaces.opened[name].gone = True
+    live.turn(FlowTable(), 0)
+    live.look_after(now_ns)
+    live.look_after(now_ns + S)
 
 
-def test_a_file_of_the_interfaces_name_is_not_read_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "lo").write_bytes(b"")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(CaptureError, match="a file named 'lo'"):
-        LiveSource("lo", "", CaptureConfig())
+def test_every_interface_has_its_share_of_a_turn(live: LiveSource, interfaces: Interfaces) -> None:
+    table = FlowTable()
+    interfaces.opened["tw0"].waiting, interfaces.opened["tw1"].waiting = 25_000, 3
+    assert [live.turn(table, 0) for _ in range(4)] == [10_003, 10_000, 5_000, 0]
+    assert table.packets == 25_003
+    assert live.interface == "tw0, tw1"
 
 
-@pytest.mark.live
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to open an interface")
-def test_a_bad_filter_is_libpcaps_words_in_one_line() -> None:
-    code, _, stderr = run(SENSOR, "capture", "-i", "lo", "tcp", "prt", "80")
-    assert code == 1
-    assert "bad filter 'tcp prt 80': can't parse filter expression" in error_line(stderr)
+def test_one_that_vanishes_is_said_once_and_the_others_go_on(live: LiveSource, interfaces: Interfaces) -> None:
+    table = FlowTable()
+    lost, other = interfaces.opened["tw0"], interfaces.opened["tw1"]
+    interfaces.refusal = NotThereError("no interface 'tw0'")
+    lost.gone = True
+    for tenths in range(600):
+        other.waiting = 1
+        assert live.turn(table, 0) == 1
+        live.look_after(S + tenths * S // 10)
+    assert lost.closed
+    assert live.news == [
+        "capture on tw0 stopped: The interface disappeared; trying again until it is back; 1 of 2 interfaces go on"
+    ]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody without the privilege")
-def test_without_the_privilege_the_remedy_is_named() -> None:
+def test_what_the_kernel_hands_over_after_the_end_is_counted(live: LiveSource, interfaces: Interfaces) -> None:
+    table = FlowTable()
+    interfaces.opened["tw0"].gone = True
+    live.turn(table, 0)
+    live.look_after(S)
+    interfaces.opened["tw0"].waiting = 5
+    assert live.turn(table, 0) == 5
+    assert not interfaces.opened["tw0"].closed
+
+
+def test_tries_to_find_it_again_come_ever_more_seldom_but_not_too_seldom(
+    live: LiveSource, interfaces: Interfaces
+) -> None:
+    interfaces.refusal = NotThereError("no interface 'tw0'")
+    lose(live, interfaces, "tw0", S)
+    tries = []
+    for tenths in range(600):
+        before = interfaces.tries
+        live.look_after(3 * S + tenths * S // 10)
+        if interfaces.tries > before:
+            tries.append(tenths / 10)
+    assert tries[:6] == [0.0, 0.3, 0.8, 1.8, 3.8, 7.8]
+    assert {round(later - earlier, 1) for earlier, later in pairwise(tries[5:])} == {8.0}
+
+
+def test_one_that_is_back_is_said_and_counted_again(live: LiveSource, interfaces: Interfaces) -> None:
+    lose(live, interfaces, "tw0", S)
+    live.news.clear()
+    live.look_after(5 * S)
+    interfaces.opened["tw0"].waiting = 2
+    assert live.turn(FlowTable(), 0) == 2
+    assert live.news == ["tw0 is back, after 4.0 s"]
+
+
+def test_what_keeps_it_from_being_opened_is_said_once(live: LiveSource, interfaces: Interfaces) -> None:
+    lose(live, interfaces, "tw0", S)
+    live.news.clear()
+    interfaces.refusal = CaptureError("tw0 has link type 147, which is not supported")
+    for seconds in range(60):
+        live.look_after((5 + seconds) * S)
+    assert live.news == ["tw0 has link type 147, which is not supported; trying again"]
+
+
+def test_one_that_may_not_be_opened_again_ends_the_capture(live: LiveSource, interfaces: Interfaces) -> None:
+    lose(live, interfaces, "tw0", S)
+    interfaces.refusal = NotAllowedError("no permission to capture on tw0")
+    with pytest.raises(CaptureError, match="tw0 is back, but: no permission to capture on tw0"):
+        live.look_after(5 * S)
+
+
+def test_the_drops_of_all_interfaces_add_up_also_of_those_lost(live: LiveSource, interfaces: Interfaces) -> None:
+    interfaces.opened["tw0"].drops, interfaces.opened["tw1"].drops = (5, 1), (10, 2)
+    assert live.drops() == Drops(15, 3)
+    interfaces.opened["tw0"].drops = (7, 0xFFFFFFFF)  # libpcap counts backwards when the interface is gone
+    lose(live, interfaces, "tw0", S)
+    live.look_after(5 * S)
+    assert live.drops() == Drops(17, 3)
+    interfaces.opened["tw0"].drops = (100, 0)
+    assert live.drops() == Drops(117, 3)
+
+
+def test_a_drop_counter_goes_on_where_libpcaps_starts_over() -> None:
+    counter = DropCounter()
+    for value in (2**31 - 1, 2**32 - 10, 5, 5, 2**31):
+        counter.read(value)
+    assert counter.total == 2**32 + 2**31
+
+
+def test_all_is_drained_when_nothing_came_or_it_came_later(live: LiveSource, interfaces: Interfaces) -> None:
+    interfaces.opened["tw0"].waiting = 1
+    live.turn(FlowTable(), 0)
+    assert not live.drained(T0)
+    assert live.drained(T0 - 1)
+    live.turn(FlowTable(), 0)
+    assert live.drained(T0)
+
+
+@pytest.mark.parametrize(("names", "words"), [
+    (["tw0", "tw1", "tw0"], "tw0 is named twice"), (["tw0", "any"], "any holds the other interfaces too"),
+])  # fmt: skip
+def test_no_packet_is_counted_twice(interfaces: Interfaces, names: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        LiveSource(names, "", CaptureConfig(), interfaces.open)
+    assert interfaces.tries == 0
+
+
+def test_one_that_cannot_be_opened_at_the_start_closes_the_others(interfaces: Interfaces) -> None:
+    def first_only(name: str, expression: str, config: CaptureConfig) -> Device:
+        if interfaces.opened:
+            raise NotThereError("no interface 'tw1'")
+        return interfaces.open(name, expression, config)
+
+    opener: Callable[[str, str, CaptureConfig], Device] = first_only
+    with pytest.raises(NotThereError):
+        LiveSource(["tw0", "tw1"], "", CaptureConfig(), opener)
+    assert interfaces.opened["tw0"].closed
+
+
+def test_nobody_may_open_an_interface_again_and_nothing_else(tmp_path: object) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give it up")
     script = (
-        "import os, pcap\nfrom sensor.capture.live import LiveSource\nfrom sensor.config import CaptureConfig\n"
-        "os.setgid(65534)\nos.setuid(65534)\n"
-        "try:\n    LiveSource('lo', '', CaptureConfig())\nexcept Exception as error:\n    print(error)\n"
+        "import os\nfrom sensor.capture.privileges import drop_privileges\nfrom sensor.capture.device import Device\n"
+        "from sensor.config import CaptureConfig\nDevice('lo', '', CaptureConfig()).close()\n"
+        "drop_privileges('nobody', keep_capturing=True)\nDevice('lo', 'tcp', CaptureConfig()).close()\n"
+        f"print(os.getuid(), os.access({str(tmp_path)!r}, os.X_OK))\n"
+        "try:\n    open('/etc/shadow')\nexcept PermissionError:\n    print('closed')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
-    assert done.stdout == "no permission to capture on lo; run as root, or give the process CAP_NET_RAW\n"
-
-
-def test_the_interfaces_are_listed() -> None:
-    assert "lo" in interface_names()
+    assert done.stdout == "65534 False\nclosed\n"

@@ -7,12 +7,15 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from packets import ACK, CLIENT, SERVER, SYN, T0, S, pcap, tcp_frame
-from programs import SENSOR, error_line, run
+from programs import SENSOR, error_line, run, running
 
 from common.errors import UserError
 from common.flowlog import Batch, Frame, check_file_header, decode_payload, read_schema, scan_frames
@@ -309,14 +312,90 @@ def test_a_closed_standard_output_is_no_matter_when_nothing_goes_there(capture: 
     assert (code, "error" in err) == (0, False)
 
 
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everybody may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_a_spool_that_the_user_may_not_write_to_is_one_line_before_anything_is_read(
-    capture: Path, tmp_path: Path
+@pytest.mark.parametrize("user", [(), ("-u", "nobody")])
+def test_what_the_user_may_not_reach_is_one_line_before_anything_is_read(
+    capture: Path, tmp_path: Path, open_directory: Path, user: tuple[str, ...]
 ) -> None:
-    (tmp_path / "spool" / "lost+found").mkdir(parents=True)
-    tmp_path.chmod(0o755)
-    command = [SENSOR, "read", str(capture), "-u", "nobody", "--ship", f"ipc://{tmp_path}/x", "--plaintext"]
-    code, _, err = run(*command, "--spool", str(tmp_path / "spool"))
-    assert code == 1
-    assert f"run chown nobody {tmp_path}/spool" in error_line(err)
-    assert "packets" not in err
+    (open_directory / "spool" / "lost+found").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(open_directory / "link"))
+        for link, spool, problem in (
+            (open_directory / "none", open_directory / "spool", f"run chown nobody {open_directory}/spool"),
+            (open_directory / "none", tmp_path / "spool", "where the spool"),
+            (open_directory / "link", open_directory / "new", f"nobody may not connect to ipc://{open_directory}/link"),
+            (tmp_path / "link", open_directory / "new", f"where the endpoint ipc://{tmp_path}/link is"),
+        ):
+            ship = ("--ship", f"ipc://{link}", "--plaintext", "--spool", str(spool))
+            code, _, err = run(SENSOR, "read", str(capture), *user, *ship)
+            assert code == 1
+            assert problem in error_line(err)
+            assert "packets" not in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
+def test_root_reads_as_nobody_what_only_root_may_open(capture: Path, tmp_path: Path) -> None:
+    fifo, target = tmp_path / "pipe", tmp_path / "a.flowlog"
+    os.mkfifo(fifo)
+    with running(SENSOR, "read", str(capture), str(fifo), str(capture), "-w", str(target), "-t", "0.01") as sensor:
+        sensor.wait_for("packets 7,")
+        status = Path(f"/proc/{sensor.process.pid}/status").read_text()
+        for line in (
+            "Uid:\t65534\t65534\t65534\t65534", "Gid:\t65534\t65534\t65534\t65534", "Groups:\t \n", "NoNewPrivs:\t1",
+            "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",
+        ):  # fmt: skip
+            assert line in status
+        fifo.write_bytes(DATA)
+        assert sensor.process.wait(20) == 0
+    assert "packets 21," in sensor.lines[-1]
+    assert [batch.kind for batch in batches(target.read_bytes())][-1] == "stats"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
+def test_root_reads_a_pipe_of_the_shells_as_nobody(capture: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{SENSOR} read <(cat {capture}) - <{capture}"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.count("\n")) == (0, 14)
+    assert "packets 14," in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to stay it")
+def test_root_stays_root_when_told_and_says_so(capture: Path) -> None:
+    code, _, err = run(SENSOR, "read", str(capture), "-u", "root")
+    assert code == 0
+    assert [line.split(",")[0] for line in err.splitlines()] == ["running as root", "packets 7"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
+def test_a_root_that_cannot_become_anybody_is_told_what_to_do(capture: Path) -> None:
+    code, out, err = run("setpriv", "--bounding-set=-setuid", SENSOR, "read", str(capture))
+    assert (code, out) == (1, b"")
+    assert error_line(err) == (
+        "error: cannot become nobody (Operation not permitted); name another user with -u, or stay root with -u root"
+    )
+
+
+def test_usr1_gives_the_statistics_while_a_pipe_is_silent(tmp_path: Path) -> None:
+    fifo, target = tmp_path / "pipe", tmp_path / "a.flowlog"
+    os.mkfifo(fifo)
+    with running(SENSOR, "read", str(fifo), "-w", str(target), "-v") as sensor, fifo.open("wb", buffering=0) as pipe:
+        pipe.write(DATA)
+        sensor.wait_for("new flow")
+        sensor.process.send_signal(signal.SIGUSR1)
+        sensor.wait_for("packets 7,")
+        pipe.close()
+        assert sensor.process.wait(20) == 0
+    assert [batch.kind for batch in batches(target.read_bytes())].count("stats") == 2
