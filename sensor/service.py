@@ -238,6 +238,8 @@ class SensorService:
         self._look_at_drops()
         stats = self._take_stats()
         line = stats_line(stats, self._outputs.shipper)
+        if self._live is not None and self._live.lost:
+            line += f", without {self._live.lost}"
         self._say(line)
         self._notifier.status(line)
         self._outputs.statistics(stats)

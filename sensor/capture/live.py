@@ -116,6 +116,11 @@ class LiveSource:
         """The interfaces' names."""
         return ", ".join(tap.name for tap in self._taps)
 
+    @property
+    def lost(self) -> str:
+        """The names of those that vanished and are not back."""
+        return ", ".join(tap.name for tap in self._taps if tap.device is None or tap.error is not None)
+
     def turn(self, table: FlowTable, wait_ms: int) -> int:
         """Wait up to ``wait_ms`` for packets, count those that came; return how many."""
         if any(event & ~select.POLLIN for _, event in self._poll.poll(wait_ms)):

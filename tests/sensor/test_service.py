@@ -206,7 +206,7 @@ def test_a_terminal_that_hangs_up_ends_the_reading_unless_nohup_says_not_to(tmp_
 
 def test_an_error_of_the_source_still_ends_every_flow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class NotAllowedAgain:
-        interface = "eth0"
+        interface, lost = "eth0", "eth0"
 
         def __init__(self) -> None:
             self.news: list[str] = []
@@ -231,8 +231,28 @@ def test_an_error_of_the_source_still_ends_every_flow(tmp_path: Path, capsys: py
     assert capsys.readouterr().err.splitlines() == [
         "listening on eth0", "eth0 is gone", "error: eth0 is back, but: no permission",
         drops_line(Drops(1, 0), 1, 16777216),
-        "packets 1, drops 1 (50%), flows 1 (0 open), records 1",
+        "packets 1, drops 1 (50%), flows 1 (0 open), records 1, without eth0",
     ]  # fmt: skip
+
+
+def test_drops_that_go_on_are_said_no_more_often_than_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    class Dropping:
+        interface, lost = "eth0", ""
+        news: tuple[str, ...] = ()
+        dropped = 0
+
+        def drops(self) -> Drops:
+            self.dropped += 1
+            return Drops(self.dropped, 0)
+
+    service = SensorService(SensorConfig(), make_table(SensorConfig(), 1, trace=False), Outputs(
+        Batcher("s", 1, 9, S), None, None, None
+    ), 1)  # fmt: skip
+    service._live = cast("LiveSource", Dropping())
+    start_ns = time.monotonic_ns()
+    for tenths in range(300):
+        service._account(start_ns + tenths * S // 10)
+    assert capsys.readouterr().err.splitlines() == [drops_line(Drops(1, 0), 0, 16777216)] * 3
 
 
 def test_a_clock_that_steps_back_does_not_silence_the_statistics(

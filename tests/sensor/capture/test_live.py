@@ -137,11 +137,13 @@ def test_tries_to_find_it_again_come_ever_more_seldom_but_not_too_seldom(
 
 def test_one_that_is_back_is_said_and_counted_again(live: LiveSource, interfaces: Interfaces) -> None:
     lose(live, interfaces, "tw0", S)
+    assert live.lost == "tw0"
     live.news.clear()
     live.look_after(5 * S)
     interfaces.opened["tw0"].waiting = 2
     assert live.turn(FlowTable(), 0) == 2
     assert live.news == ["tw0 is back, after 4.0 s"]
+    assert live.lost == ""
 
 
 def test_what_keeps_it_from_being_opened_is_said_once(live: LiveSource, interfaces: Interfaces) -> None:
