@@ -41,8 +41,8 @@ def capture(context: click.Context, /, words: tuple[str, ...], interfaces: tuple
         user = user_to_run_as(options)
         run = make_run(options)
         try:
-            run.give_up_root(user, keep_capturing=True)
             with run.service.signals():
+                run.give_up_root(user, keep_capturing=True)
                 code = run.service.capture(live)
         finally:
             run.close()
