@@ -54,7 +54,7 @@ def sensor(path: Path) -> int:
     feed = FrameFeed(table, handle.datalink(), handle.snaplen)
     while handle.dispatch(PACKETS_PER_TURN, feed):
         feed.settle()
-        table.drain()
+        table.drain_blocks(partial=False)
         table.drain_events()
     return int(table.packets)
 

@@ -246,7 +246,7 @@ def test_drops_that_go_on_are_said_no_more_often_than_every_ten_seconds(capsys: 
             return Drops(self.dropped, 0)
 
     service = SensorService(SensorConfig(), make_table(SensorConfig(), 1, trace=False), Outputs(
-        Batcher("s", 1, 9, S), None, None, None
+        Batcher("s", 1, S), None, None, None
     ), 1)  # fmt: skip
     service._live = cast("LiveSource", Dropping())
     start_ns = time.monotonic_ns()
