@@ -266,6 +266,7 @@ cdef class CaptureWalker:
     cdef bint add_interface(self, const uint8_t* body, uint32_t size) except -1:
         cdef Interface* grown
         cdef Interface* interface
+        self.table.settle()     # a filter may be refused below, and the caller's bytes be gone then
         if size < 8 or self.interface_count >= MAX_INTERFACES:
             return False
         grown = <Interface*> realloc(self.interfaces, (self.interface_count + 1) * sizeof(Interface))

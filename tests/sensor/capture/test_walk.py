@@ -198,6 +198,14 @@ def test_a_bad_filter_is_refused_with_libpcaps_words() -> None:
         walk(pcap(FRAMES), expression="tcp prt 80")
 
 
+def test_a_filter_that_a_later_interface_refuses_leaves_no_packet_uncounted() -> None:
+    table = FlowTable()
+    walker = CaptureWalker(table, "tcp or vlan")
+    with pytest.raises(ValueError, match="no VLAN support"):
+        walker.feed(PCAPNG + interface(228))
+    assert (table.packets, table.accepted) == (5, 5)
+
+
 def test_a_link_type_may_say_that_frames_end_in_a_check_sequence() -> None:
     table, walker, _ = walk(pcap([(T0, FRAMES[0][1] + b"\0\0\0\0")], link_type=0x24000001))
     assert (table.accepted, walker.unknown_link_types) == (1, set())
