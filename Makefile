@@ -1,8 +1,8 @@
 # Short names for the scripts; each says at its top what it does and takes.
 .POSIX:
-.PHONY: setup demo test lint bench golden lock clean
+.PHONY: setup demo test lint bench fuzz golden lock clean
 
-setup demo test lint bench lock:
+setup demo test lint bench fuzz lock:
 	@scripts/$@
 
 # Write the expected outputs in tests/data again; look at the difference before committing it.
@@ -10,6 +10,6 @@ golden:
 	@scripts/test -q -m golden --update-golden
 
 clean:
-	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/tmp demo-data
+	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/tmp fuzz/tmp demo-data
 	find sensor \( -name '*.so' -o -name '*.c' -o -name '*.html' \) -type f -exec rm -f {} +
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,7 +32,12 @@ def test_the_architecture_page_names_every_module_and_only_those(repo_root: Path
 
 
 def test_every_local_link_of_the_pages_leads_somewhere(repo_root: Path) -> None:
-    pages = [*repo_root.glob("*.md"), *(repo_root / "docs").rglob("*.md"), *(repo_root / "bench").glob("*.md")]
+    pages = [
+        *repo_root.glob("*.md"),
+        *(repo_root / "docs").rglob("*.md"),
+        *repo_root.glob("bench/*.md"),
+        *repo_root.glob("fuzz/*.md"),
+    ]
     assert len(pages) >= 6
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):

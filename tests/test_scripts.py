@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = ("bench", "demo", "install-pypcap", "interop", "lint", "lock", "setup", "test")
+SCRIPTS = ("bench", "demo", "fuzz", "install-pypcap", "interop", "lint", "lock", "setup", "test")
 ENVIRONMENT = {**os.environ, "VENV": sys.prefix, "TERM": "dumb"}
 ENVIRONMENT.pop("PYTHON", None)
 
@@ -197,7 +197,7 @@ def test_the_demo_says_which_capture_cannot_be_read(repo_root: Path) -> None:
     assert result.stderr == "demo: error: /nonexistent.pcap cannot be read: give the path of a capture file\n"
 
 
-@pytest.mark.parametrize("name", ["setup", "demo", "test", "lint", "bench"])
+@pytest.mark.parametrize("name", ["setup", "demo", "test", "lint", "bench", "fuzz"])
 def test_make_calls_the_script_of_the_same_name(repo_root: Path, name: str) -> None:
     if shutil.which("make") is None:
         pytest.skip("needs make")
