@@ -256,7 +256,7 @@ cdef class Round:
         if kind < 900 or not self.wild and kind < 970:
             self.now_ns += below(&self.dice, 2000000)
         elif kind < 980 or not self.wild:
-            self.now_ns += below(&self.dice, 20) * SECOND
+            self.now_ns += below(&self.dice, 90) * SECOND
         elif kind < 990:
             jump = <int64_t> (throw(&self.dice) % <uint64_t> ((<int64_t> 1 << below(&self.dice, 52)) + 1))
             self.now_ns += jump if one_in(&self.dice, 2) else -jump
