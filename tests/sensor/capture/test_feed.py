@@ -56,23 +56,35 @@ def test_the_table_is_relieved_while_frames_come() -> None:
     assert table.records_dropped == 0
 
 
-def test_frames_are_kept_until_they_are_counted_and_soon_let_go() -> None:
-    table = FlowTable()
+def references(frames: list[bytes]) -> list[int]:
+    return [sys.getrefcount(frame) for frame in frames]
+
+
+def feed_all(table: FlowTable, frames: list[bytes]) -> FrameFeed:
     feed = FrameFeed(table, 1, 262144)
-    frames = [tcp_frame((CLIENT[0], 2000 + number), SERVER, SYN) for number in range(1003)]
-    before = sys.getrefcount(frames[-1])
     for number, frame in enumerate(frames):
         feed(T0 + number, frame)
-    del frame
-    kept = [index for index in range(1003) if sys.getrefcount(frames[index]) > before]
-    in_line = table.packets - table.accepted
-    assert kept == list(range(1003 - 32, 1003))
-    assert 0 < in_line <= len(kept)
+    return feed
+
+
+def test_frames_are_kept_until_they_are_counted_and_soon_let_go() -> None:
+    table = FlowTable()
+    frames = [tcp_frame((CLIENT[0], 2000 + number), SERVER, SYN) for number in range(1003)]
+    before = references(frames)
+    feed = feed_all(table, frames)
     assert feed.last_ns == T0 + 1002
+    kept = [index for index, (now, then) in enumerate(zip(references(frames), before, strict=True)) if now > then]
+    assert kept == list(range(1003 - 32, 1003))
+    assert 0 < table.packets - table.accepted <= len(kept)
     feed.settle()
     assert table.accepted == 1003
-    del feed
-    assert sys.getrefcount(frames[-1]) == before
+
+
+def test_a_feed_that_goes_away_lets_go_of_its_frames() -> None:
+    frames = [tcp_frame((CLIENT[0], 2000 + number), SERVER, SYN) for number in range(40)]
+    before = references(frames)
+    feed_all(FlowTable(), frames)
+    assert references(frames) == before
 
 
 def test_a_feed_that_goes_away_has_counted_all_its_frames() -> None:
