@@ -28,6 +28,7 @@ from fuzz import _rounds, corpus
 from fuzz._rounds import PLANTS, Round, allocated_bytes, exact, leaks
 from fuzz.captures import Captured, damaged, pcap_file, pcapng_file
 from sensor.capture import _walk
+from sensor.capture._feed import FrameFeed
 from sensor.capture._walk import CaptureDamaged, CaptureWalker, NotACapture
 from sensor.flow._table import FlowTable
 
@@ -149,9 +150,12 @@ class Run:
 
     def one(self, number: int) -> None:
         """Run one round; what it does is by its number."""
-        kind: Callable[[Round, random.Random], None] = {0: self.savefiles, 8: self.savefiles, 4: self.both_ways}.get(
-            number % 16, self.frames
-        )
+        kind: Callable[[Round, random.Random], None] = {
+            0: self.savefiles,
+            8: self.savefiles,
+            4: self.both_ways,
+            12: self.live,
+        }.get(number % 16, self.frames)
         dice = random.Random(f"{self.job.seed}:{number}")
         round_ = self.round(number, dice)
         kind(round_, dice)
@@ -193,6 +197,21 @@ class Run:
                 walk(ledger, damaged(data, marks, dice), dice)
             self.add(ledger)
 
+    def live(self, round_: Round, dice: random.Random) -> None:
+        """The frames as live capture gets them: some at a time, from several links, cut at the snap length."""
+        ledger, feeds = Ledger(_settings(dice)), dict[int, FrameFeed]()
+        snap_length = dice.choice((68, 1514, 262_144))
+        while burst := round_.burst_frames():
+            for link_type, time_ns, data, _ in burst:
+                if link_type not in feeds:
+                    feeds[link_type] = FrameFeed(ledger.table, link_type, snap_length)
+                feeds[link_type](time_ns, bytes(bytearray(data[:snap_length])))  # a copy that nobody else holds
+            for feed in feeds.values():
+                feed.settle()
+            ledger.drain()
+            ledger.check()
+        self.add(ledger)
+
     def both_ways(self, round_: Round, dice: random.Random) -> None:
         """The same frames one by one and through the walker: the same counts and records."""
         while round_.made < round_.frames:
@@ -217,7 +236,16 @@ class Run:
         """Close a ledger and add its counts to the totals."""
         ledger.close()
         table = ledger.table
-        for name in ("packets", "accepted", "filtered", "records", "flows_started", "flows_evicted", "clock_steps"):
+        for name in (
+            "packets",
+            "accepted",
+            "filtered",
+            "fragments",
+            "records",
+            "flows_started",
+            "flows_evicted",
+            "clock_steps",
+        ):
             self.totals[name] += getattr(table, name)
         self.rejected.update(table.rejected_by_reason())
         if self.job.plant == "miscount":
