@@ -258,6 +258,7 @@ cdef class FlowTable:
         reason = decode_frame(link_type, frame, captured, length, &pending.packet, &piece)
         if reason != ACCEPTED:
             if reason == FRAGMENT:
+                self.settle()       # what came before it is counted before it
                 reason = self.reassembler.add(time_ns, &pending.packet, &piece, self.rejected)
                 put_together = reason == ACCEPTED
             if reason != ACCEPTED:
