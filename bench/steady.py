@@ -42,7 +42,7 @@ def steady_state(plan: Plan) -> list[str]:
 def _own_rate(path: Path) -> tuple[FlowTable, float]:
     table = FlowTable(seed=os.urandom(32))
     start = time.perf_counter()
-    read_capture(str(path), table, "", lambda: table.drain() is not None)
+    read_capture(str(path), table, "", lambda: table.drain_blocks(partial=False) is not None)
     return table, table.packets / (time.perf_counter() - start)
 
 

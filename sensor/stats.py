@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from common import __version__
 from common.records import SensorStats
 from sensor.capture.live import Drops
 from sensor.flow._table import FlowTable
-from sensor.ship.link import Shipper
+
+if TYPE_CHECKING:  # ZeroMQ takes as long to import as a small capture to read
+    from sensor.ship.link import Shipper
 
 
 def take_stats(table: FlowTable, source: str, now_ns: int, drops: Drops, shipper: Shipper | None) -> SensorStats:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
 import msgspec
@@ -26,8 +26,10 @@ from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
 from sensor.service import NORMAL, TRACE, SensorService, make_table
-from sensor.ship.link import Shipper
 from sensor.ship.spool import Spool
+
+if TYPE_CHECKING:
+    from sensor.ship.link import Shipper
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SUFFIXES = {".flowlog": "flowlog", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".log": "zeek"}
@@ -245,6 +247,8 @@ def _text_format(name: str, config: SensorConfig) -> TextFormat:
 
 
 def _shipper(config: SensorConfig, batcher: Batcher, run: int) -> Shipper:
+    from sensor.ship.link import Shipper  # noqa: PLC0415 - ZeroMQ takes as long to import as a small capture to read
+
     directory = Path(config.ship.spool) if config.ship.spool else _default_spool(config.name)
     spool = Spool(directory, run, batcher.header(run), config.ship.spool_max_bytes, config.ship.segment_bytes)
     return Shipper(config.ship, spool)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from common.errors import UserError
 from common.flowlog import Block, rows_of
@@ -14,7 +14,9 @@ from common.records import SensorAlarm, SensorStats
 from sensor.batching import Batcher, NumberedFrame
 from sensor.output.flowlog import FlowLogFile, close_file, write_all, write_first
 from sensor.output.text import TextFormat
-from sensor.ship.link import Shipper
+
+if TYPE_CHECKING:  # ZeroMQ takes as long to import as a small capture to read
+    from sensor.ship.link import Shipper
 
 T = TypeVar("T")
 
