@@ -15,6 +15,12 @@ from sensor.flow._table cimport FlowTable
 
 from sensor.decode._frame import SUPPORTED_LINK_TYPES
 
+cdef extern from *:
+    """
+    #define tw_prefetch(address) __builtin_prefetch(address)
+    """
+    void tw_prefetch(const void* address) noexcept nogil
+
 cdef enum:
     PCAP_HEADER_BYTES = 24
     PCAP_RECORD_BYTES = 16
@@ -173,6 +179,9 @@ cdef class CaptureWalker:
                 fraction = u32(at + used + 4, swapped)
                 time_ns = u32(at + used, swapped) * SECOND + fraction * fraction_ns
                 used += PCAP_RECORD_BYTES
+                # The next record's header, and the headers of its frame, while this one is counted.
+                tw_prefetch(at + used + captured)
+                tw_prefetch(at + used + captured + 64)
                 if length < captured:
                     length = captured
                 if filtering and not program.matches(at + used, captured, length):
