@@ -161,7 +161,7 @@ class FlowRecord(NamedTuple):
     tcp_flags_out: Annotated[int, BYTE, "union of the flags since the flow began (RFC 9293, 3.1)"] = 0
     tcp_flags_in: Annotated[int, BYTE, "the same, server to client"] = 0
     conn_state: Annotated[str | None, OPTIONAL_NAME, "Zeek's conn_state so far"] = None
-    history: Annotated[str | None, OPTIONAL_NAME, "Zeek's history letters so far"] = None
+    history: Annotated[str | None, OPTIONAL_NAME, "Zeek's history letters so far; x for those beyond 19"] = None
     handshake_rtt_ns: Annotated[int | None, OPTIONAL_COUNT, "SYN to the ACK that completes the handshake"] = None
     closed_ns: Annotated[
         int | None, OPTIONAL_COUNT, "when the second side closed, by FIN or RST; packets after it are stragglers"
@@ -189,7 +189,7 @@ class FlowRecord(NamedTuple):
     splt: Annotated[
         tuple[tuple[int, int], ...] | None,
         SPLT,
-        "first data packets so far, when there are new ones: payload bytes (negative = in), gap in ms",
+        "first data packets so far, when there are new ones: payload bytes (negative = in), gap in ms (to 512 above 32 s)",
     ] = None
     # content
     app_out: Annotated[str | None, OPTIONAL_NAME, "what the client speaks, by its first bytes"] = None
