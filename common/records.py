@@ -189,7 +189,7 @@ class FlowRecord(NamedTuple):
     splt: Annotated[
         tuple[tuple[int, int], ...] | None,
         SPLT,
-        "first data packets so far, when there are new ones: payload bytes (negative = in), gap in ms (to 512 above 32 s)",
+        "first data packets so far, if there are new ones: payload bytes (negative = in), gap ms (above 32 s: to 512)",
     ] = None
     # content
     app_out: Annotated[str | None, OPTIONAL_NAME, "what the client speaks, by its first bytes"] = None

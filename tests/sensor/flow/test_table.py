@@ -466,6 +466,17 @@ def test_a_full_table_gives_up_the_flow_that_was_silent_longest() -> None:
     assert (table.flows_open, table.flows_evicted) == (3, 1)
 
 
+def test_a_full_table_keeps_the_flow_that_goes_on_and_gives_up_the_silent_one() -> None:
+    table = FlowTable(max_flows=2, active_timeout_ns=0)
+    busy = Conversation(table).handshake()
+    silent = Conversation(table, ("10.1.1.9", 2000)).handshake(10)
+    for second in range(11, 50):
+        busy.out(second, ACK, b"x", seq=101 + second - 11, ack=501)
+    Conversation(table, ("10.1.1.9", 3000)).out(50, SYN)
+    (given_up,) = records(table)
+    assert (given_up.client_port, given_up.end_reason) == (silent.ends[0][1], 5)
+
+
 def test_a_full_table_lets_a_closed_flow_go_before_it_gives_up_an_open_one() -> None:
     talk = Conversation(FlowTable(max_flows=2))
     talk.table.feed_frame(1, T0, syn(1))
