@@ -703,7 +703,7 @@ cdef class FlowTable:
 
     cdef void evict(self) noexcept nogil:
         """Make room: let a flow go that is closed already, or else give up the one silent longest."""
-        cdef uint32_t oldest, _try
+        cdef uint32_t oldest, last, least = 0, _try
         cdef int queue
         cdef Flow* flow
         if self.idle_head[CLOSING] != NIL:
@@ -723,6 +723,16 @@ cdef class FlowTable:
             if <int32_t> (<uint32_t> (self.last_tick(flow) >> QUEUED_BITS) - flow.queued) <= 0:
                 break
             self.requeue(oldest, flow.queue, self.last_tick(flow))
+        else:
+            # All tries went to such flows: then the head that is silent longest, of those alike the least established.
+            oldest = NIL
+            for queue in range(QUEUES):
+                if self.idle_head[queue] == NIL:
+                    continue
+                last = <uint32_t> (self.last_tick(self.at(self.idle_head[queue])) >> QUEUED_BITS)
+                if oldest == NIL or <int32_t> (last - least) < 0:
+                    oldest = self.idle_head[queue]
+                    least = last
         self.end_flow(oldest, LACK_OF_RESOURCES)
         self.flows_evicted += 1
 

@@ -477,6 +477,23 @@ def test_a_full_table_keeps_the_flow_that_goes_on_and_gives_up_the_silent_one() 
     assert (given_up.client_port, given_up.end_reason) == (silent.ends[0][1], 5)
 
 
+def test_flows_in_use_outlive_a_flood_whatever_their_number() -> None:
+    table = FlowTable(max_flows=500)
+    ends = [(("10.1.1.9", port), SERVER) for port in range(1, 41)]
+    for client, server in ends:
+        table.feed_frame(1, T0, tcp_frame(client, server, SYN, seq=100))
+        table.feed_frame(1, T0, tcp_frame(server, client, SYN | ACK, seq=500, ack=101))
+    for step in range(1, 41):
+        now = T0 + step * S // 2
+        for client, server in ends:
+            table.feed_frame(1, now, tcp_frame(client, server, ACK, seq=101, ack=501))
+        for number in range(100):
+            table.feed_frame(1, now + number, syn(1000 + step * 100 + number))
+    evicted = records(table)
+    assert len(evicted) > 3000
+    assert not [record for record in evicted if record.packets_in]
+
+
 def test_a_full_table_lets_a_closed_flow_go_before_it_gives_up_an_open_one() -> None:
     talk = Conversation(FlowTable(max_flows=2))
     talk.table.feed_frame(1, T0, syn(1))
