@@ -105,6 +105,8 @@ class _Reading:
     def read_into(self, block: memoryview) -> int:
         """Return the number of bytes read; 0 at the end."""
         try:
+            if isinstance(self._stream, gzip.GzipFile):
+                return self._stream.readinto1(block)  # readinto would lose what comes before damage
             return self._stream.readinto(block) or 0
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise CaptureFileError(
