@@ -36,10 +36,11 @@ def capture(context: click.Context, /, words: tuple[str, ...], interfaces: tuple
       tunnelwatch-sensor capture -i any --ship tcp://127.0.0.1:5690 --plaintext -u tunnelwatch
     """
     expression = one_filter(" ".join(words), options["filter_option"])
+    config = effective_config(options)
     # The interfaces first: what cannot be captured on must not cost an earlier run's file.
-    with closing(LiveSource(interfaces, expression, effective_config(options).capture)) as live:
+    with closing(LiveSource(interfaces, expression, config.capture)) as live:
         user = user_to_run_as(options)
-        run = make_run(options)
+        run = make_run(options, config)
         try:
             with run.service.signals():
                 run.give_up_root(user, keep_capturing=True)

@@ -127,9 +127,8 @@ def user_to_run_as(options: dict[str, Any]) -> str | None:
     return user
 
 
-def make_run(options: dict[str, Any], inputs: Sequence[str] = ()) -> Run:
+def make_run(options: dict[str, Any], config: SensorConfig, inputs: Sequence[str] = ()) -> Run:
     """Build a run of the sensor from the shared options; what can be checked is, before a file is written over."""
-    config = effective_config(options)
     _refuse_overwriting(options["path"], inputs)
     level = TRACE if options["verbose"] else options["level"]
     format_name = _format_name(options["path"], options["format_name"], shipping=bool(config.ship.endpoint))

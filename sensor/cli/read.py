@@ -11,7 +11,7 @@ import click
 from common.errors import UserError
 from sensor.capture.inputs import OpenInputs
 from sensor.capture.pcapfile import check_capture
-from sensor.cli.options import make_run, one_filter, shared_options, user_to_run_as
+from sensor.cli.options import effective_config, make_run, one_filter, shared_options, user_to_run_as
 
 _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dump", ".gz", ".dmp")
 
@@ -38,7 +38,7 @@ def read(context: click.Context, /, words: tuple[str, ...], **options: Any) -> N
     expression = one_filter(expression, options["filter_option"])
     check_capture(files[0], expression)
     user = user_to_run_as(options)
-    run = make_run(options, files)
+    run = make_run(options, effective_config(options), files)
     try:
         # Somebody else may not be allowed to open them later.
         names = files if user is not None else []

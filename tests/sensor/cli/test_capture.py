@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from programs import SENSOR, error_line, run
+import pytest
+from programs import SENSOR, error_line, run, running
 
 
 def test_an_interface_has_to_be_named() -> None:
@@ -36,3 +38,13 @@ def test_a_mistyped_interface_leaves_the_file_of_an_earlier_run_alone(tmp_path: 
     log.write_bytes(b"precious")
     assert run(SENSOR, "capture", "-i", "none0", "-w", str(log))[0] == 1
     assert log.read_bytes() == b"precious"
+
+
+@pytest.mark.live
+def test_settings_may_come_through_a_pipe_and_all_of_them_count(tmp_path: Path) -> None:
+    pipe = tmp_path / "config"
+    os.mkfifo(pipe)
+    with running(SENSOR, "capture", "-i", "lo", "-w", os.devnull, "--config", str(pipe)) as sensor:
+        pipe.write_text("[statistics]\ninterval_s = 0.1\n")
+        sensor.wait_for("packets ")
+        assert sensor.stop() == 0

@@ -39,4 +39,4 @@ def test_a_binary_flow_log_is_not_written_to_a_terminal(monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     options = {"verbose": False, "level": 1, "path": "-", "format_name": None}
     with pytest.raises(UserError, match="standard output is a terminal"):
-        make_run(options)
+        make_run(options, SensorConfig())
