@@ -855,6 +855,8 @@ cdef class FlowTable:
         ):
             self.clock(now_ns)
             self.sweep()
+            while self.next_sweep == self.tick and not self.wants_drain():     # a sweep left some for the next
+                self.sweep()
 
     def flush(self):
         """End every flow (reason ``forced``), a bounded number a call; return whether some are left."""

@@ -422,6 +422,18 @@ def test_a_silent_wire_follows_a_clock_that_was_set_back() -> None:
     assert [reason(record) for record in records(table)] == ["idle"]
 
 
+def test_a_silent_wire_ends_thousands_of_flows_at_once() -> None:
+    table = FlowTable()
+    for number in range(10_000):
+        table.feed_frame(1, T0, syn(number))
+    ended = []
+    for turn in range(10):
+        table.advance(T0 + 62 * S + turn * S // 10)
+        ended += records(table)
+    assert len(ended) == 10_000
+    assert (table.flows_open, table.records_dropped) == (0, 0)
+
+
 def test_a_little_disorder_leaves_starts_and_ends_in_order() -> None:
     talk = Conversation().out(1, SYN).back(0.9, SYN | ACK).out(0.95, ACK)
     (record,) = all_records(talk.table)
