@@ -7,8 +7,10 @@ It lets the process listen and send on interfaces, as the sockets that it holds 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pwd
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -78,13 +80,29 @@ def drop_privileges(user: str, reach: Reach = NOTHING, *, keep_capturing: bool =
 
 def _become(user: str, account: pwd.struct_passwd, own: Sequence[Path], *, keep_capturing: bool) -> None:
     for path in own:
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        _hand_over(path, account)
     if keep_capturing:
         ctypes.CDLL(None).prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([group for group in os.getgrouplist(user, account.pw_gid) if group != account.pw_gid])
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     _keep_only(1 << _CAP_NET_RAW if keep_capturing else 0)
+
+
+def _hand_over(path: Path, account: pwd.struct_passwd) -> None:
+    """Make a file or directory the user's. What has another name too may be somebody else's, linked there."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return
+        raise
+    try:
+        found = os.fstat(opened)
+        if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+            os.fchown(opened, account.pw_uid, account.pw_gid)
+    finally:
+        os.close(opened)
 
 
 def _keep_only(capabilities: int) -> None:

@@ -25,6 +25,30 @@ def test_root_is_given_up_for_good_with_its_groups() -> None:
     assert done.stdout == "(65534, 65534, 65534) []\nfor good\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
+def test_what_is_linked_into_the_spool_from_elsewhere_stays_roots(tmp_path: Path) -> None:
+    precious, mine = tmp_path / "precious", tmp_path / "mine"
+    hard, soft = tmp_path / "hard", tmp_path / "soft"
+    precious.touch()
+    mine.touch()
+    hard.hardlink_to(precious)
+    soft.symlink_to(precious)
+    script = (
+        "from pathlib import Path\nfrom sensor.capture.privileges import Reach, drop_privileges\n"
+        f"drop_privileges('nobody', Reach([Path(name) for name in {[str(hard), str(soft), str(mine)]!r}]))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=20)
+    assert (precious.stat().st_uid, mine.stat().st_uid) == (0, 65534)
+
+
+def test_a_lock_that_leads_elsewhere_is_one_line_and_makes_no_file(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool/lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="spool"):
+        Spool(tmp_path / "spool", 1, b"", 1 << 20, 1 << 16)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_an_unknown_user_is_one_line() -> None:
     with pytest.raises(UserError, match="no user 'no-such-user'"):
         drop_privileges("no-such-user")
