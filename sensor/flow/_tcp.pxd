@@ -58,11 +58,12 @@ cdef inline void give_up_hole(Stream* stream, Holes* holes) noexcept nogil:
 
 cdef inline void open_hole(Stream* stream, Holes* holes, uint32_t end) noexcept nogil:
     """Remember that the stream from what is expected next up to ``end`` was not seen."""
-    if stream.hole_count == HOLES:
-        give_up_hole(stream, holes)
-    holes.at[stream.hole_count].start = stream.next_sequence
-    holes.at[stream.hole_count].end = end
-    stream.hole_count += 1
+    if stream.hole_count == 0 or holes.at[stream.hole_count - 1].end != stream.next_sequence:
+        if stream.hole_count == HOLES:
+            give_up_hole(stream, holes)
+        holes.at[stream.hole_count].start = stream.next_sequence
+        stream.hole_count += 1
+    holes.at[stream.hole_count - 1].end = end
     stream.next_sequence = end
 
 

@@ -120,6 +120,16 @@ def test_unique_and_missed_bytes_make_up_the_stream_in_any_order(order: list[int
     assert record.payload_bytes_out + record.retransmitted_bytes_out == 10 * (12 + len(twice))
 
 
+def test_data_that_comes_behind_its_acknowledgements_is_neither_missed_nor_repeated() -> None:
+    talk = Conversation().handshake()  # as from two interfaces with a direction each
+    for number in range(100):
+        talk.back(1, ACK, seq=501, ack=101 + 1000 * (number + 1))
+    for number in range(100):
+        talk.out(1, ACK, bytes(1000), seq=101 + 1000 * number, ack=501)
+    (record,) = all_records(talk.table)
+    assert (record.payload_bytes_out, record.retransmitted_bytes_out, record.missed_bytes_out) == (100_000, 0, 0)
+
+
 @given(st.permutations(range(5)), st.integers(0, 2**32 - 1))
 def test_a_stream_picked_up_in_the_middle_grows_backwards_too(order: list[int], base: int) -> None:
     talk = Conversation()
