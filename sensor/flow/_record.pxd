@@ -14,7 +14,7 @@ from sensor.flow._tcp cimport CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN
 
 cdef enum:
     RECORD_FIELDS = 56
-    LONGEST_RECORD = 1024       # every value at its longest: 880 bytes
+    LONGEST_RECORD = 1024       # every value at its longest: 996 bytes
 
 
 cdef inline const char* conn_state(Flow* flow) noexcept nogil:
