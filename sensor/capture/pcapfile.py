@@ -139,8 +139,8 @@ class _Reading:
         return self._files.enter_context(gzip.GzipFile(fileobj=stream)) if packed else stream
 
 
-def _walk(reading: _Reading, collect: Callable[[], bool]) -> int:
-    """Feed the stream to the walker; return the number of bytes that made no whole packet."""
+def _walk(reading: _Reading, collect: Callable[[], bool]) -> int | None:
+    """Feed the stream to the walker; return the number of bytes that made no whole packet, None when it was left."""
     block = bytearray(_BLOCK_BYTES)
     have = 0
     while True:
@@ -149,7 +149,7 @@ def _walk(reading: _Reading, collect: Callable[[], bool]) -> int:
             block.extend(bytes(len(block)))
         while not reading.has_data():
             if not collect():
-                return 0
+                return None
         got = reading.read_into(memoryview(block)[have:])
         have += got
         used = 0
@@ -158,7 +158,7 @@ def _walk(reading: _Reading, collect: Callable[[], bool]) -> int:
                 step = reading.feed(view[used:have])
                 used += step
                 if not collect():
-                    return 0
+                    return None
                 if step == 0:
                     break
             view[: have - used] = bytes(view[used:have])
@@ -185,10 +185,10 @@ def _bad_filter(expression: str, error: ValueError) -> CaptureFileError:
     return CaptureFileError(f"bad filter {expression!r}: {error}; see pcap-filter(7)")
 
 
-def _judge(reading: _Reading, left_over: int, unsupported: int) -> None:
+def _judge(reading: _Reading, left_over: int | None, unsupported: int) -> None:
     """Raise CaptureFileError when the capture was empty, cut off or had packets of a link type not decoded."""
     shown, walker = reading.shown, reading.walker
-    if not walker.format:
+    if not walker.format and left_over is not None:
         if left_over == 0:
             raise CaptureFileError(f"{shown} is empty (0 bytes); give a pcap or pcapng file")
         raise CaptureFileError(f"{shown} is cut off inside its file header ({left_over} bytes); copy it again")

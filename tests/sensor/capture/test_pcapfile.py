@@ -120,6 +120,16 @@ def test_what_collect_raises_is_not_the_captures_fault(tmp_path: Path, error: Ex
     assert caught.value is error
 
 
+def test_a_pipe_left_before_its_first_byte_is_not_called_empty(tmp_path: Path) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    both = os.open(fifo, os.O_RDWR)
+    try:
+        read_capture(str(fifo), FlowTable(), "", lambda: False)
+    finally:
+        os.close(both)
+
+
 def test_bytes_that_do_not_unpack_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap.gz"
     packed = bytearray(gzip.compress(os.urandom(4000)))
