@@ -524,13 +524,18 @@ cdef class FlowTable:
         return index
 
     cdef void follow_clock(self, uint32_t index, int64_t time_ns) noexcept nogil:
-        """Begin a part under the clock as it is now: it stepped back since this flow's last packet."""
+        """Begin a part under the clock as it is now: it stepped back since this flow's last packet.
+
+        Without parts the flow goes on as one, from the earlier of its starts.
+        """
         cdef Flow* flow = self.at(index)
-        if flow.in_active_list:
+        if flow.in_active_list and self.active_timeout:
             self.hand_out(index, STILL_OPEN)
         flow.clock_offset = self.tick_offset
         flow.clock_steps = self.clock_steps
-        flow.part_start_ns = flow.last_ns = time_ns
+        if self.active_timeout or flow.part_start_ns > time_ns:
+            flow.part_start_ns = time_ns
+        flow.last_ns = time_ns
         if flow.flow_start_ns > time_ns:
             flow.flow_start_ns = time_ns
 

@@ -424,6 +424,15 @@ def test_a_flow_goes_on_under_the_clock_as_it_was_set_back() -> None:
         check_flow(record)
 
 
+def test_without_parts_a_flow_is_one_record_although_the_clock_was_set_back() -> None:
+    talk = Conversation(FlowTable(active_timeout_ns=0)).handshake(1000)
+    talk.out(1001, ACK, b"x", seq=101, ack=501).out(500, ACK, b"y", seq=102, ack=501).out(501, ACK, seq=103, ack=501)
+    (record,) = all_records(talk.table)
+    assert (record.part, record.packets_out, record.payload_bytes_out) == (0, 5, 2)
+    assert record.flow_start_ns == record.start_ns == T0 + 500 * S
+    assert record.end_ns == T0 + 501 * S
+
+
 def test_a_silent_wire_follows_a_clock_that_was_set_back() -> None:
     table = FlowTable(active_timeout_ns=0)
     table.feed_frame(1, T0, tcp_frame(CLIENT, SERVER, SYN))
