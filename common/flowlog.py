@@ -20,12 +20,14 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgpack
+from msgspec import Meta, MsgspecError
+from msgspec.msgpack import Decoder
 
 from common.errors import WireError
-from common.records import RECORD_TYPES, UINT63_MAX
+from common.records import COUNT, NAME, RECORD_TYPES, UINT63_MAX, GoodFlowRow, are_good
 
 MAGIC: Final = b"\x89TWFLOW\n"
 VERSION: Final = 1
@@ -45,6 +47,14 @@ _NOT_ZERO: Final = re.compile(rb"[^\x00]")
 _RESYNC_BYTES: Final = 64 << 20
 _RESYNC_TIMES_SIZE: Final = 4
 _TRY_BYTES: Final = 256  # what a try costs beside the checksum
+
+
+# What flow batches of this version begin with; and the types of all of one, if its rows have today's fields.
+_FLOW_BATCH: Final = b"\x98%c\xa4flow" % VERSION
+_Name: Any = NAME.wire_type
+_Count: Any = COUNT.wire_type
+_Rows = Annotated[tuple[GoodFlowRow, ...], Meta(max_length=MAX_BATCH_RECORDS)]
+_flow_batch: Final = Decoder(tuple[int, str, _Name, _Count, _Count, _Count, _Count, _Rows])
 
 
 class Batch(NamedTuple):
@@ -126,7 +136,25 @@ def _framed(payload: bytes) -> bytes:
 
 
 def decode_payload(payload: bytes | memoryview) -> Batch:
-    """Return the batch of a payload whose CRC was right; WireError for anything malformed."""
+    """Return the batch of a payload whose CRC was right; WireError for anything malformed.
+
+    The rows of flows are ``GoodFlowRow`` when all of them are, otherwise plain tuples of any values.
+    """
+    return _good_flows(payload) or _any_batch(payload)
+
+
+def _good_flows(payload: bytes | memoryview) -> Batch | None:
+    """Return a batch of flow rows that are good in today's order, or None for any other payload."""
+    if payload[: len(_FLOW_BATCH)] != _FLOW_BATCH:
+        return None
+    try:
+        batch = Batch._make(_flow_batch.decode(payload)[1:])
+    except (MsgspecError, ValueError, RecursionError):
+        return None
+    return batch if _is_name(batch.sensor) and are_good(batch.records) else None
+
+
+def _any_batch(payload: bytes | memoryview) -> Batch:
     try:
         items = msgpack.unpackb(payload, use_list=False)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:

@@ -10,8 +10,9 @@ import msgpack
 from hypothesis import strategies as st
 
 from common import records
+from common.errors import WireError
 from common.flowlog import FILE_HEADER, Batch, Block, encode_frame, header_batch
-from common.records import UINT63_MAX, FlowRecord, Kind, Record, SensorAlarm, SensorStats, fields_of
+from common.records import UINT63_MAX, FlowRecord, Kind, Record, RecordReader, SensorAlarm, SensorStats, fields_of
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
@@ -69,6 +70,14 @@ def block(*rows: FlowRecord) -> Block:
 def flow_log(*frames: bytes) -> bytes:
     """A whole file."""
     return FILE_HEADER + b"".join(frames)
+
+
+def outcome(reader: RecordReader[Any], row: object) -> tuple[str, str]:
+    """What becomes of a row: ("", the record) or (reason, the error). Texts, for 1, 1.0 and True are equal."""
+    try:
+        return "", repr(reader.read(row))
+    except WireError as error:
+        return error.reason, str(error)
 
 
 counts = st.integers(0, UINT63_MAX) | st.integers(0, 300)
