@@ -18,6 +18,7 @@ from correlator.ingest.formats.zeek import read_json, read_tsv
 from correlator.ingest.inputs import Input, mapped
 from correlator.ingest.pipeline import Pipeline, Stored
 from correlator.ingest.receiver import Duplicate, Refused
+from correlator.store.writer import uncollected
 
 _FRAMES_PER_COMMIT: Final = 16
 _READERS: Final = {
@@ -94,11 +95,18 @@ class Importer:
                 self._bad(f"{source.name}: {error}")
                 return
             frames = self._frames(source.name, view, offset)
-            while batch := list(islice(frames, _FRAMES_PER_COMMIT)):
-                stored = self._pipeline.store_frames(batch, self._now_ns)
-                self.tally.add(stored)
-                self._account(source.name, batch, stored)
+            while self._store_some(source.name, frames):
                 advance(self._offset)
+
+    @uncollected()
+    def _store_some(self, name: str, frames: Iterator[Batch]) -> bool:
+        """Store the next frames; False when there are none."""
+        batch = list(islice(frames, _FRAMES_PER_COMMIT))
+        if batch:
+            stored = self._pipeline.store_frames(batch, self._now_ns)
+            self.tally.add(stored)
+            self._account(name, batch, stored)
+        return bool(batch)
 
     def _frames(self, name: str, view: memoryview, offset: int) -> Iterator[Batch]:
         """Yield the frames that hold records; headers go to the receiver."""

@@ -98,6 +98,18 @@ class Written(NamedTuple):
     """The roll-ups that the records added to."""
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Put the search for cycles off: a batch makes very many objects and none of those."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class Writer:
     """The only writer of a store that is open for writing."""
 
@@ -111,19 +123,15 @@ class Writer:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything done inside, or nothing; UserError when the database cannot be written."""
-        # A batch makes very many objects and no cycles: looking for those meanwhile costs a fifth of ingest.
-        collecting = gc.isenabled()
-        gc.disable()
         try:
             self._conn.execute("BEGIN IMMEDIATE")
             self._forget_if_changed()
-            yield
+            with uncollected():
+                yield
             self._conn.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             raise explained(self._path, error) from error
         finally:
-            if collecting:
-                gc.enable()
             if self._conn.in_transaction:  # it did not get as far as COMMIT
                 self._known_channels.clear()
                 self._conn.execute("ROLLBACK")

@@ -25,7 +25,7 @@ from common.records import (
 KINDS = sorted(GOOD, key=lambda kind: kind.name)
 TYPES = list(RECORD_TYPES.values())
 # What the wire types cannot say: texts that do not print, addresses of other lengths.
-LEFT_OPEN = {
+LEFT_OPEN: dict[Kind, list[object]] = {
     records.ADDRESS: [b"x" * 5, b"x" * 15],
     records.NAME: ["a\n", "\x1b[2J", "\u202e"],
     records.OPTIONAL_NAME: ["a\n", "\x1b[2J", "\u202e"],
