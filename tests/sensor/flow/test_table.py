@@ -414,7 +414,7 @@ def test_time_that_steps_back_by_years_ends_nothing_and_timeouts_go_on() -> None
 
 def test_a_flow_goes_on_under_the_clock_as_it_was_set_back() -> None:
     hour = 3600
-    talk = Conversation(FlowTable(active_timeout_ns=0)).handshake(hour)
+    talk = Conversation(FlowTable(active_timeout_ns=60 * S)).handshake(hour)
     for number in (1, 2, 30):
         talk.out(number, ACK, b"x", seq=100 + number)
     first, second = all_records(talk.table)
