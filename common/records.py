@@ -356,10 +356,10 @@ class RecordReader(Generic[R]):
 
     def read(self, row: object) -> R:
         """Return the record of one wire row, or raise WireError saying which field is wrong."""
+        if self._good_row is not None and isinstance(row, self._good_row):
+            return self._type._make(row[:])  # a plain tuple is copied at once, any other item by item
         if not isinstance(row, tuple) or len(row) != self._width:
             raise WireError("record_shape", f"a record is an array of {self._width} values")
-        if type(row) is self._good_row:
-            return self._type._make(row)
         values = row if self._direct else self._mapped(row)
         counts = self._take_counts(values)
         if set(map(type, counts)) != _ONLY_INT or min(counts) < 0 or max(counts) > UINT63_MAX:
