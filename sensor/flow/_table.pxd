@@ -10,7 +10,7 @@ cdef enum:
     HOLES = 4       # sequence gaps remembered per direction; the oldest is given up for a fifth
     QUEUES = 5      # one list of flows per idle timeout
     PENDING = 32    # packets in line while the memory of their flows is fetched; a power of two
-    AHEAD = 7       # packets between two steps of that
+    AHEAD = 4       # packets between two steps of that
     BINS = 8        # of a histogram
     SPLT = 32       # first data packets whose size and gap are kept
     HISTORY = 20    # letters of Zeek's history; "x" stands for those beyond
