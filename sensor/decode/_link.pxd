@@ -222,18 +222,25 @@ cdef inline Reject open_layers(Layer* layer, Packet* packet) noexcept nogil:
 # -- wireless ----------------------------------------------------------------------------------------
 
 
+cdef inline Reject measure_header(Layer* layer, uint32_t* header_bytes) noexcept nogil:
+    """Read the length of a header as radiotap and PPI begin it: version 0, a byte, and the length."""
+    if layer.captured < 8:
+        return TRUNCATED_LINK
+    header_bytes[0] = le16(layer.at + 2)
+    if layer.at[0] != 0 or header_bytes[0] < 8:
+        return NOT_IP
+    return TRUNCATED_LINK if layer.captured < header_bytes[0] else ACCEPTED
+
+
 cdef inline Reject open_wireless(int link_type, Layer* layer) noexcept nogil:
     """IEEE 802.11 with the header of its driver: radiotap (127), Prism (119), AVS (163), or none (105)."""
     cdef uint32_t header_bytes = 0
     cdef bint padded = False
+    cdef Reject reason
     if link_type == 127:
-        if layer.captured < 8:
-            return TRUNCATED_LINK
-        header_bytes = le16(layer.at + 2)
-        if layer.at[0] != 0 or header_bytes < 8:
-            return NOT_IP
-        if layer.captured < header_bytes:
-            return TRUNCATED_LINK
+        reason = measure_header(layer, &header_bytes)
+        if reason != ACCEPTED:
+            return reason
         padded = read_radiotap_flags(layer, header_bytes)
     elif link_type in (119, 163):
         if layer.captured < 8:
@@ -303,16 +310,13 @@ cdef inline Reject open_80211(Layer* layer, bint padded) noexcept nogil:
 
 cdef inline Reject open_ppi(Layer* layer, int* link_type) noexcept nogil:
     """Per-packet information (PPI 1.0.7): a header of fields, and the link type of what follows."""
-    cdef uint32_t header_bytes, at = 8, size
+    cdef uint32_t header_bytes = 0, at = 8, size
     cdef int _fields
     cdef bint checked = False
-    if layer.captured < 8:
-        return TRUNCATED_LINK
-    header_bytes = le16(layer.at + 2)
-    if layer.at[0] != 0 or header_bytes < 8:
-        return NOT_IP
-    if layer.captured < header_bytes:
-        return TRUNCATED_LINK
+    cdef Reject reason
+    reason = measure_header(layer, &header_bytes)
+    if reason != ACCEPTED:
+        return reason
     link_type[0] = <int> (le32(layer.at + 4) & 0xFFFF)
     for _fields in range(MAX_ATTRIBUTES):
         if at + 4 > header_bytes:

@@ -230,6 +230,7 @@ cdef class FlowTable:
     cdef uint32_t event_count
     cdef list stash, event_stash
 
+    cdef take_home(self, home)
     cdef bint wants_drain(self) noexcept nogil
     cdef relieve(self)
     cdef void count_frame(self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured,
@@ -267,6 +268,8 @@ cdef class FlowTable:
     cdef void hand_out(self, uint32_t index, uint8_t end_reason) noexcept nogil
     cdef void end_flow(self, uint32_t index, uint8_t end_reason) noexcept nogil
     cdef void evict(self) noexcept nogil
+    cdef uint32_t oldest_head(self, bint by_last_packet) noexcept nogil
+    cdef uint32_t last_units(self, Flow* flow) noexcept nogil
     cdef void sweep(self) noexcept nogil
     cdef void watch(self, Flow* flow, Packet* packet) noexcept nogil
     cdef void add_event(self, Flow* flow, uint8_t kind, int64_t time_ns, int64_t value, int64_t limit,

@@ -39,6 +39,7 @@ from common.flowlog import rows_of
 from sensor.decode._frame import REJECT_REASONS
 
 tw_fill_count_bits()
+assert PENDING > 3 * (AHEAD + 1)    # the three steps of the line fit into its ring
 
 cdef extern from *:
     """
@@ -116,7 +117,7 @@ for _port in SERVICE_PORTS:
 
 @cython.final      # so that its methods call each other directly
 cdef class FlowTable:
-    """Counts packets into flows and hands their records out as plain tuples in FlowRecord's order.
+    """Counts packets into flows and hands their records out: blocks of msgpack rows in FlowRecord's order.
 
     All durations are ns; 0 switches ``active_timeout``, ``tcp_attempt_timeout`` and each ``alarm_`` limit off.
     ``max_flows`` and ``memory_bytes`` (0 = no limit) bound the table, whichever is less.  ``home`` lists
@@ -190,7 +191,7 @@ cdef class FlowTable:
         ):
             raise MemoryError()
         memset(self.buckets, 0xFF, FIRST_BUCKETS * sizeof(uint32_t))
-        self.set_home(home)
+        self.take_home(home)
 
     def __dealloc__(self):
         cdef uint32_t i
@@ -208,8 +209,8 @@ cdef class FlowTable:
         free(self.events)
         free(self.networks)
 
-    def set_home(self, home):
-        """Take the home networks: (packed address, prefix length) each."""
+    cdef take_home(self, home):
+        """Take the home networks, once: (packed address, prefix length) each."""
         cdef uint32_t i
         cdef bytearray address, mask
         cdef bytes packed
@@ -708,38 +709,42 @@ cdef class FlowTable:
 
     cdef void evict(self) noexcept nogil:
         """Make room: let a flow go that is closed already, or else give up the one silent longest."""
-        cdef uint32_t oldest, last, least = 0, _try
-        cdef int queue
+        cdef uint32_t oldest, _try
         cdef Flow* flow
         if self.idle_head[CLOSING] != NIL:
             self.end_flow(self.idle_head[CLOSING], END_OF_FLOW)
             return
         for _try in range(EVICT_TRIES):
-            oldest = NIL
-            for queue in range(QUEUES):
-                if self.idle_head[queue] != NIL and (
-                    oldest == NIL or <int32_t> (self.at(self.idle_head[queue]).queued - self.at(oldest).queued) < 0
-                ):
-                    oldest = self.idle_head[queue]
+            oldest = self.oldest_head(False)
             if oldest == NIL:
                 return
             # A flow that had packets since it was put there has another chance.
             flow = self.at(oldest)
-            if <int32_t> (<uint32_t> (self.last_tick(flow) >> QUEUED_BITS) - flow.queued) <= 0:
+            if <int32_t> (self.last_units(flow) - flow.queued) <= 0:
                 break
             self.requeue(oldest, flow.queue, self.last_tick(flow))
         else:
-            # All tries went to such flows: then the head that is silent longest, of those alike the least established.
-            oldest = NIL
-            for queue in range(QUEUES):
-                if self.idle_head[queue] == NIL:
-                    continue
-                last = <uint32_t> (self.last_tick(self.at(self.idle_head[queue])) >> QUEUED_BITS)
-                if oldest == NIL or <int32_t> (last - least) < 0:
-                    oldest = self.idle_head[queue]
-                    least = last
+            oldest = self.oldest_head(True)     # all tries went to such flows
         self.end_flow(oldest, LACK_OF_RESOURCES)
         self.flows_evicted += 1
+
+    cdef uint32_t last_units(self, Flow* flow) noexcept nogil:
+        """Return when a flow had its last packet, in the units of Flow.queued."""
+        return <uint32_t> (self.last_tick(flow) >> QUEUED_BITS)
+
+    cdef uint32_t oldest_head(self, bint by_last_packet) noexcept nogil:
+        """Return the list head that was put there, or was silent, longest; of those alike the least established."""
+        cdef uint32_t index, since, least = 0, oldest = NIL
+        cdef int queue
+        for queue in range(QUEUES):
+            index = self.idle_head[queue]
+            if index == NIL:
+                continue
+            since = self.last_units(self.at(index)) if by_last_packet else self.at(index).queued
+            if oldest == NIL or <int32_t> (since - least) < 0:
+                oldest = index
+                least = since
+        return oldest
 
     cdef void sweep(self) noexcept nogil:
         """End flows whose idle timeout has passed and cut parts that are due, a bounded number at once."""

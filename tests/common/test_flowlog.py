@@ -17,6 +17,7 @@ from rec_records import (
     S,
     alarm,
     any_record,
+    block,
     flow,
     flow_log,
     flows,
@@ -41,6 +42,7 @@ from common.flowlog import (
     check_file_header,
     decode_frame,
     decode_payload,
+    encode_block,
     encode_frame,
     header_batch,
     read_schema,
@@ -487,3 +489,11 @@ def test_a_long_log_with_flipped_bytes_gives_only_frames_that_were_written(seed)
     for _ in range(dice.randrange(1, 12)):
         data[dice.randrange(len(FILE_HEADER), len(data))] ^= 1 << dice.randrange(8)
     assert set(raws(scan(bytes(data)))) <= frames | {header()}
+
+
+@given(records=st.lists(flows(), min_size=1, max_size=20))
+def test_a_block_makes_the_frame_that_its_rows_would(records: list[FlowRecord]) -> None:
+    made = block(*records)
+    same = encode_frame(Batch("flow", "tap-1", RUN, 7, made.first_ns, made.last_ns, records))
+    assert encode_block("flow", "tap-1", RUN, 7, made) == same
+    assert flowlog.rows_of(made) == tuple(records)
