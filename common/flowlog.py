@@ -20,6 +20,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgpack
@@ -27,7 +28,7 @@ from msgspec import Meta, MsgspecError
 from msgspec.msgpack import Decoder
 
 from common.errors import WireError
-from common.records import COUNT, NAME, RECORD_TYPES, UINT63_MAX, GoodFlowRow, are_good
+from common.records import COUNT, NAME, RECORD_TYPES, UINT63_MAX, are_good, good_flow_row
 
 MAGIC: Final = b"\x89TWFLOW\n"
 VERSION: Final = 1
@@ -49,12 +50,8 @@ _RESYNC_TIMES_SIZE: Final = 4
 _TRY_BYTES: Final = 256  # what a try costs beside the checksum
 
 
-# What flow batches of this version begin with; and the types of all of one, if its rows have today's fields.
+# What flow batches of this version begin with.
 _FLOW_BATCH: Final = b"\x98%c\xa4flow" % VERSION
-_Name: Any = NAME.wire_type
-_Count: Any = COUNT.wire_type
-_Rows = Annotated[tuple[GoodFlowRow, ...], Meta(max_length=MAX_BATCH_RECORDS)]
-_flow_batch: Final = Decoder(tuple[int, str, _Name, _Count, _Count, _Count, _Count, _Rows])
 
 
 class Batch(NamedTuple):
@@ -138,9 +135,19 @@ def _framed(payload: bytes) -> bytes:
 def decode_payload(payload: bytes | memoryview) -> Batch:
     """Return the batch of a payload whose CRC was right; WireError for anything malformed.
 
-    The rows of flows are ``GoodFlowRow`` when all of them are, otherwise plain tuples of any values.
+    The rows of flows are of ``good_flow_row`` when all of them are, otherwise plain tuples of any values.
     """
     return _good_flows(payload) or _any_batch(payload)
+
+
+@cache
+def _flow_batch() -> Decoder[tuple[Any, ...]]:
+    """Return the decoder for batches of flows whose rows have today's fields; only readers need it."""
+    name: Any = NAME.wire_type
+    count: Any = COUNT.wire_type
+    row: Any = good_flow_row()
+    rows: Any = Annotated[tuple[row, ...], Meta(max_length=MAX_BATCH_RECORDS)]
+    return Decoder(tuple[int, str, name, count, count, count, count, rows])
 
 
 def _good_flows(payload: bytes | memoryview) -> Batch | None:
@@ -148,7 +155,7 @@ def _good_flows(payload: bytes | memoryview) -> Batch | None:
     if payload[: len(_FLOW_BATCH)] != _FLOW_BATCH:
         return None
     try:
-        batch = Batch._make(_flow_batch.decode(payload)[1:])
+        batch = Batch._make(_flow_batch().decode(payload)[1:])
     except (MsgspecError, ValueError, RecursionError):
         return None
     return batch if _is_name(batch.sensor) and are_good(batch.records) else None

@@ -7,7 +7,7 @@ have one; ``_out`` is client to server, ``_in`` server to client.
 
 Every field is annotated with the kind of value it may hold; ``check`` refuses anything else, which is
 what stands between a socket and the store.  A kind's ``wire_type`` says the same to msgspec, as far as
-its types can: rows decoded by them (``GoodFlowRow``) need no second look at each value.
+its types can: rows decoded by them (``good_flow_row``) need no second look at each value.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar, get_type_hints
@@ -305,27 +306,46 @@ def fields_of(record_type: type[Any]) -> tuple[FieldDoc, ...]:
     )
 
 
-def _places(*kinds: Kind) -> list[int]:
-    return [index for index, field in enumerate(fields_of(FlowRecord)) if field.kind in kinds]
+@cache
+def good_flow_row() -> type[Any]:
+    """Return the type of a flow's row in today's order whose every value is good; made when first asked for.
+
+    It has no defaults, so that none stands in for a missing value.
+    """
+    fields = [(field.name, field.kind.wire_type) for field in fields_of(FlowRecord)]
+    row: type[Any] = NamedTuple("GoodFlowRow", fields)  # type: ignore[misc]
+    return row
 
 
-# A row in today's order whose every value is good. It has no defaults, so that none stands in for a missing value.
-GoodFlowRow: Final[type[Any]] = NamedTuple(  # type: ignore[misc]
-    "GoodFlowRow", [(field.name, field.kind.wire_type) for field in fields_of(FlowRecord)]
-)
-_GOOD_ROWS: Final[Mapping[type[Any], type[Any]]] = {FlowRecord: GoodFlowRow}
+class _Looks(NamedTuple):
+    """What takes from a flow's row the values that its wire types do not check whole."""
 
-_take_addresses: Final = itemgetter(*_places(ADDRESS))
-_take_texts: Final = itemgetter(*_places(NAME, OPTIONAL_NAME))
-_HOLDING_TEXTS: Final = tuple((itemgetter(place), kind.check) for kind in (FACTS, NAMES) for place in _places(kind))
+    addresses: Callable[[Sequence[Any]], tuple[bytes, ...]]
+    texts: Callable[[Sequence[Any]], tuple[str | None, ...]]
+    holding_texts: tuple[tuple[Callable[[Sequence[Any]], Any], Check], ...]
+
+
+@cache
+def _looks() -> _Looks:
+    kinds = [field.kind for field in fields_of(FlowRecord)]
+
+    def places(*wanted: Kind) -> list[int]:
+        return [index for index, kind in enumerate(kinds) if kind in wanted]
+
+    return _Looks(
+        itemgetter(*places(ADDRESS)),
+        itemgetter(*places(NAME, OPTIONAL_NAME)),
+        tuple((itemgetter(place), kind.check) for kind in (FACTS, NAMES) for place in places(kind)),
+    )
 
 
 def are_good(rows: Sequence[Sequence[Any]]) -> bool:
     """Tell whether rows whose values have their fields' wire types hold what the checks take."""
+    looks = _looks()
     return (
-        "".join(filter(None, chain.from_iterable(map(_take_texts, rows)))).isprintable()
-        and {4, 16}.issuperset(map(len, chain.from_iterable(map(_take_addresses, rows))))
-        and all(check(value) for take, check in _HOLDING_TEXTS for value in filter(None, map(take, rows)))
+        "".join(filter(None, chain.from_iterable(map(looks.texts, rows)))).isprintable()
+        and {4, 16}.issuperset(map(len, chain.from_iterable(map(looks.addresses, rows))))
+        and all(check(value) for take, check in looks.holding_texts for value in filter(None, map(take, rows)))
     )
 
 
@@ -341,7 +361,7 @@ class RecordReader(Generic[R]):
         self._fields = fields_of(record_type)
         self._width = len(names)
         self._direct = tuple(names) == record_type._fields
-        self._good_row = _GOOD_ROWS.get(record_type) if self._direct else None
+        self._good_row = good_flow_row() if self._direct and tuple(names) == FlowRecord._fields else None
         position = {name: index for index, name in enumerate(names)}
         self._positions = [position.get(field.name) for field in self._fields]
         # Most of a record is plain counts, checked all at once, and absent groups, passed over.

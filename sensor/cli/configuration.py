@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -37,6 +36,8 @@ def dump_config(config_path: Path | None, *, example: bool) -> None:
       tunnelwatch-sensor dump-config --example > sensor.toml
     """
     if example:
+        from importlib.resources import files  # noqa: PLC0415 - slow to import, and seldom needed
+
         click.echo(files("sensor").joinpath("example.toml").read_text(encoding="utf-8"), nl=False)
     else:
         click.echo(dump_settings(load_settings(config_path, SensorConfig)), nl=False)

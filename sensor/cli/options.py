@@ -21,7 +21,6 @@ from sensor.batching import Batcher
 from sensor.capture.privileges import Reach, drop_privileges, renounce_privileges, user_to_become
 from sensor.config import SensorConfig, check_config
 from sensor.notify import Notifier
-from sensor.output.communityid import community_id
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
@@ -239,7 +238,11 @@ def _format_name(path: str | None, given: str | None, *, shipping: bool) -> str 
 
 
 def _text_format(name: str, config: SensorConfig) -> TextFormat:
-    extra = partial(community_id, seed=config.log.community_id_seed) if config.log.community_id else None
+    extra = None
+    if config.log.community_id:
+        from sensor.output.communityid import community_id  # noqa: PLC0415 - hashlib is slow to import
+
+        extra = partial(community_id, seed=config.log.community_id_seed)
     if name == "zeek":
         return zeek_format(time.time_ns, config.flow.home, extra)
     return csv_format(config.name, extra) if name == "csv" else ndjson_format(config.name, extra)

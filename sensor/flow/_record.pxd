@@ -9,8 +9,8 @@ from libc.string cimport memcpy
 
 from sensor.decode._frame cimport NO_VLAN, PROTO_ICMP, PROTO_ICMP6, PROTO_TCP
 from sensor.flow._shape cimport FIRST_TOLD, GAPS, SIZES, counted, gap_ms
-from sensor.flow._table cimport BINS, STILL_OPEN, Event, Flow, Shape, Side
-from sensor.flow._tcp cimport CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, TIMED, missed
+from sensor.flow._table cimport BINS, BOTH_CLOSED, HANDSHAKE_TIMED, STILL_OPEN, Event, Flow, Shape, Side
+from sensor.flow._tcp cimport CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, missed
 
 cdef enum:
     RECORD_FIELDS = 56
@@ -121,11 +121,6 @@ cdef inline uint8_t* put_negative(uint8_t* at, int64_t value) noexcept nogil:
     return put_big_endian(at, 0xD2, <uint64_t> value, 4)
 
 
-cdef inline uint8_t* put_optional(uint8_t* at, int64_t value) noexcept nogil:
-    """Write a time or duration, nil when it is negative."""
-    return put_nil(at) if value < 0 else put_count(at, <uint64_t> value)
-
-
 cdef inline uint8_t* put_single(uint8_t* at, float value) noexcept nogil:
     cdef uint32_t bits
     memcpy(&bits, &value, 4)
@@ -187,8 +182,8 @@ cdef inline uint32_t put_record(uint8_t* start, Flow* flow, Shape* shape, uint8_
         state_bytes += 1
     at = put_text(at, state, state_bytes)
     at = put_text(at, flow.history, flow.history_count) if flow.history_count else put_nil(at)
-    at = put_count(at, <uint64_t> flow.handshake_ns) if flow.handshake == TIMED else put_nil(at)
-    at = put_optional(at, flow.closed_ns)
+    at = put_count(at, <uint64_t> flow.handshake_ns) if flow.marks & HANDSHAKE_TIMED else put_nil(at)
+    at = put_count(at, <uint64_t> flow.closed_ns) if flow.marks & BOTH_CLOSED else put_nil(at)
     at = put_nils(at, 6) if shape == NULL else put_shape(at, flow, shape)
     at = put_count(at, <uint64_t> flow.max_idle_ns)
     if shape == NULL:
@@ -260,10 +255,10 @@ cdef inline uint8_t* put_first_packets(uint8_t* at, Shape* shape) noexcept nogil
         at[0] = 0x92
         at += 1
         if shape.splt_inbound >> i & 1:
-            at = put_negative(at, -<int64_t> shape.splt_bytes[i])
+            at = put_negative(at, -<int64_t> shape.splt[i].payload_bytes)
         else:
-            at = put_count(at, shape.splt_bytes[i])
-        at = put_count(at, gap_ms(shape.splt_gaps[i]))
+            at = put_count(at, shape.splt[i].payload_bytes)
+        at = put_count(at, gap_ms(shape.splt[i].gap))
     return at
 
 

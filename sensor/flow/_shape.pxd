@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from sensor.decode._frame cimport PROTO_TCP, TCP_ACK, Packet
 from sensor.flow._history cimport LETTER_SYN
-from sensor.flow._table cimport BINS, SPLT, Flow, Shape, Stream
+from sensor.flow._table cimport BINS, SPLT, FirstPacket, Flow, Shape, Stream
 
 cdef extern from *:
     """
@@ -94,7 +94,7 @@ cdef inline uint32_t gap_ms(uint16_t code) noexcept nogil:
 
 
 cdef inline void begin_shape(Shape* shape) noexcept nogil:
-    memset(shape, 0, sizeof(Shape))
+    memset(shape, 0, sizeof(Shape) - sizeof(shape.splt))
     shape.last_direction = NO_DATA_YET
     shape.data_ns[0] = shape.data_ns[1] = -1
     shape.pending_gap_ns = -1
@@ -138,11 +138,12 @@ cdef inline void note_data(Flow* flow, Shape* shape, Packet* packet, uint8_t dir
 
 
 cdef inline void note_first_packets(Shape* shape, Packet* packet, bint from_client) noexcept nogil:
+    cdef FirstPacket* entry = &shape.splt[shape.splt_count]
     cdef int64_t gap_ns = 0
     if shape.last_direction != NO_DATA_YET:
         gap_ns = packet.time_ns - shape.data_ns[shape.last_direction]
-    shape.splt_bytes[shape.splt_count] = <uint16_t> (packet.payload_bytes if packet.payload_bytes < 0xFFFF else 0xFFFF)
-    shape.splt_gaps[shape.splt_count] = gap_code(gap_ns if gap_ns > 0 else 0)
+    entry.payload_bytes = <uint16_t> (packet.payload_bytes if packet.payload_bytes < 0xFFFF else 0xFFFF)
+    entry.gap = gap_code(gap_ns if gap_ns > 0 else 0)
     if not from_client:
         shape.splt_inbound |= <uint32_t> 1 << shape.splt_count
     shape.splt_count += 1
@@ -161,24 +162,28 @@ cdef inline void note_keystroke(Shape* shape, Packet* packet, int64_t gap_ms_) n
     shape.seen |= AFTER_KEYSTROKE
 
 
+cdef inline uint32_t packets_of(Flow* flow) noexcept nogil:
+    """Return how many the flow has had, modulo 2**32. Seldom asked: one of the sides is not in the cache."""
+    return <uint32_t> (flow.side[0].total_packets + flow.side[1].total_packets)
+
+
 cdef inline void note_echo(Flow* flow, Shape* shape, Packet* packet, bint from_client) noexcept nogil:
     """Count a server's short packet that acknowledges a client's short one at the pace of the echo before it.
 
     Client and server intervals have a ratio of 0.816 to 1.122, and the client's is 50 ms or more.
     """
     cdef uint32_t now_us = <uint32_t> (packet.time_ns // 1000)
-    cdef uint32_t packets = <uint32_t> (flow.side[0].total_packets + flow.side[1].total_packets)
     cdef uint32_t client_us, server_us
     if from_client:
         shape.key_packet = 0
         if packet.payload_bytes <= ECHOED_BYTES:
             shape.key_us = now_us
             shape.key_end = packet.sequence + packet.payload_bytes
-            shape.key_packet = packets
+            shape.key_packet = packets_of(flow)
         return
     if not shape.key_packet or not packet.tcp_flags & TCP_ACK or packet.acknowledgement != shape.key_end:
         return
-    if packet.payload_bytes <= ECHO_BYTES and packets - shape.key_packet <= ECHO_PACKETS:
+    if packet.payload_bytes <= ECHO_BYTES and packets_of(flow) - shape.key_packet <= ECHO_PACKETS:
         client_us = shape.key_us - shape.echoed_key_us
         server_us = now_us - shape.echo_us
         if (

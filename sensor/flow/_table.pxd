@@ -32,6 +32,13 @@ cdef enum:
     FORCED = 4
     LACK_OF_RESOURCES = 5
 
+cdef enum Mark:
+    # Flow.marks
+    IN_ACTIVE_LIST = 1
+    HANDSHAKE_ASKED = 2     # the client's SYN was seen
+    HANDSHAKE_TIMED = 4     # and the time to the ACK that completes it is known
+    BOTH_CLOSED = 8
+
 cdef struct Hole:
     uint32_t start
     uint32_t end
@@ -76,6 +83,10 @@ cdef struct Key:
     uint8_t protocol
     uint8_t ip_version
 
+cdef struct FirstPacket:
+    uint16_t payload_bytes      # 65535 is that or more
+    uint16_t gap                # since the data packet before it, as gap_code() writes it
+
 cdef struct Shape:
     # What a flow's payload looks like: only flows that carry some have it. Counts this part but where it says
     # flow. The first two cache lines are for every data packet.
@@ -109,8 +120,7 @@ cdef struct Shape:
     uint16_t first_printable
     uint16_t first_run
     float first_entropy
-    uint16_t splt_bytes[SPLT]   # flow
-    uint16_t splt_gaps[SPLT]    # flow: as gap_code() writes them
+    FirstPacket splt[SPLT]      # flow: as many as splt_count says, the rest is not set
 
 cdef struct Flow:
     # Three cache lines are for every packet: the first two, and its side. [0] is what the lower endpoint sent.
@@ -126,8 +136,8 @@ cdef struct Flow:
     uint32_t clock_steps        # of the table's clock, as of the last packet
     uint8_t client              # index of the client's side
     uint8_t queue
-    uint8_t in_active_list
-    uint8_t handshake           # how far it was followed, see _tcp.pxd
+    uint8_t marks               # see Mark
+    uint8_t history_count
     Stream stream[2]
 
     Side side[2]
@@ -136,7 +146,7 @@ cdef struct Flow:
     uint32_t zero_windows[2]
     int64_t flow_start_ns
     int64_t part_start_ns
-    int64_t closed_ns           # when the second side closed, -1 before
+    int64_t closed_ns           # when the second side closed
     int64_t handshake_ns        # time of the SYN, or round-trip time
     uint64_t flow_id
     uint64_t clock_offset       # tick minus time, as of the last packet
@@ -149,7 +159,6 @@ cdef struct Flow:
     uint16_t vlan
     uint8_t oriented_by
     uint8_t alarmed             # bit per threshold that was reported
-    uint8_t history_count
     char history[HISTORY]
 
 cdef struct Event:
@@ -238,6 +247,7 @@ cdef class FlowTable:
     cdef void settle(self) noexcept nogil
     cdef void fetch_flow(self) noexcept nogil
     cdef void fetch_shape(self) noexcept nogil
+    cdef void fetch_due(self, uint32_t index) noexcept nogil
     cdef void count_next(self) noexcept nogil
     cdef Reject update(self, Pending* pending) noexcept nogil
     cdef Flow* at(self, uint32_t index) noexcept nogil

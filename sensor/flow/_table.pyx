@@ -26,8 +26,8 @@ from sensor.flow._key cimport hash_key, make_key, same_key
 from sensor.flow._record cimport LONGEST_RECORD, event_tuple, put_record
 from sensor.flow._shape cimport begin_part, begin_shape, note_data, tw_fill_count_bits
 from sensor.flow._table cimport (
-    CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, LACK_OF_RESOURCES, AHEAD, NOWHERE, PENDING, QUEUES, STILL_OPEN,
-    UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending, Shape, Side, Stream,
+    AHEAD, BOTH_CLOSED, CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, IN_ACTIVE_LIST, LACK_OF_RESOURCES, NOWHERE, PENDING,
+    QUEUES, STILL_OPEN, UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending, Shape, Side, Stream,
 )
 from sensor.flow._tcp cimport (
     CLOSED, INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, is_over, tcp_queue, track_acknowledgement, track_handshake,
@@ -97,8 +97,8 @@ cdef int64_t STEP_BACK_NS = 60 * SECOND
 cdef int64_t LINGER_NS = 5 * SECOND
 cdef int64_t MAX_TIME_NS = (<int64_t> 1) << 62
 
-# Of one flow with payload, and its share of buckets that are at least half full.
-cdef uint64_t FLOW_BYTES = sizeof(Flow) + sizeof(Shape) + 2 * sizeof(uint32_t)
+# Of one flow with payload, and its share of the buckets: there are two to four for each flow.
+cdef uint64_t FLOW_BYTES = sizeof(Flow) + sizeof(Shape) + 4 * sizeof(uint32_t)
 
 EVENT_KINDS = ("bytes", "duration", "packets", "new_flow", "packet")
 
@@ -306,15 +306,43 @@ cdef class FlowTable:
     cdef void fetch_shape(self) noexcept nogil:
         """Ask for the shape of that flow. Should the flow have ended meanwhile, its slot still holds a valid index."""
         cdef Pending* pending = &self.pending[self.shape_fetched % PENDING]
+        cdef Flow* flow
         cdef uint32_t shape
         self.shape_fetched += 1
-        if pending.index == NIL or not pending.packet.payload_bytes:
+        if pending.index == NIL:
             return
-        shape = self.at(pending.index).shape
+        flow = self.at(pending.index)
+        if flow.hash != pending.hash and flow.next_in_bucket != NIL:
+            # Another flow's bucket too, and the packet is of the next in it.
+            flow = self.at(flow.next_in_bucket)
+            tw_prefetch(flow)
+            tw_prefetch(<char*> flow + 64)
+            tw_prefetch(&flow.side[pending.direction])
+            return
+        if not pending.packet.payload_bytes:
+            return
+        shape = flow.shape
         if shape != NIL:
             tw_prefetch(self.shape_at(shape))
             tw_prefetch(<char*> self.shape_at(shape) + 64)
             tw_prefetch(<char*> self.shape_at(shape) + 128)
+
+    cdef void fetch_due(self, uint32_t index) noexcept nogil:
+        """Ask for the flows after the one that is about to end: the next one's shape, and all of the one after it."""
+        cdef uint32_t line
+        cdef Flow* flow
+        index = self.at(index).idle_next
+        if index == NIL:
+            return
+        flow = self.at(index)
+        if flow.shape != NIL:
+            for line in range(0, sizeof(Shape), 64):
+                tw_prefetch(<char*> self.shape_at(flow.shape) + line)
+        if flow.idle_next == NIL:
+            return
+        flow = self.at(flow.idle_next)
+        for line in range(0, sizeof(Flow), 64):
+            tw_prefetch(<char*> flow + line)
 
     cdef void count_next(self) noexcept nogil:
         """Count the packet that is first in line."""
@@ -417,7 +445,7 @@ cdef class FlowTable:
         cdef Side* sender = &flow.side[direction]
         cdef uint8_t queue
         cdef uint64_t fresh
-        if flow.in_active_list and self.active_timeout and (
+        if flow.marks & IN_ACTIVE_LIST and self.active_timeout and (
             <int64_t> (tick - flow.active_tick) > self.active_timeout
         ):
             self.hand_out(index, STILL_OPEN)
@@ -450,7 +478,7 @@ cdef class FlowTable:
             self.requeue(index, queue, tick)
         elif <int32_t> (<uint32_t> (tick >> QUEUED_BITS) - flow.queued) > self.requeue_after[queue]:
             self.requeue(index, queue, tick)
-        if not flow.in_active_list:
+        if not flow.marks & IN_ACTIVE_LIST:
             self.link_active(index)
         if self.watching:
             self.watch(flow, packet)
@@ -473,7 +501,8 @@ cdef class FlowTable:
         sender.tcp_flags |= flags
         track_repeats(flow, packet, direction)
         track_state(sender, peer, flags, packet.payload_bytes, from_client)
-        if is_over(sender) and is_over(peer) and flow.closed_ns < 0:
+        if is_over(sender) and is_over(peer) and not flow.marks & BOTH_CLOSED:
+            flow.marks |= BOTH_CLOSED
             flow.closed_ns = packet.time_ns
         if flags & TCP_ACK and not flags & TCP_RST:
             track_acknowledgement(flow, packet.acknowledgement, direction)
@@ -495,14 +524,13 @@ cdef class FlowTable:
         flow = self.at(index)
         memset(flow, 0, sizeof(Flow))
         flow.queue = NOWHERE
-        if self.flows_open > self.bucket_mask:
+        if self.flows_open > self.bucket_mask // 2:
             self.grow_buckets()
         flow.key = key[0]
         flow.hash = hash_
         flow.flow_id = self.next_flow_id
         self.next_flow_id += 1
         flow.flow_start_ns = flow.part_start_ns = flow.last_ns = packet.time_ns
-        flow.closed_ns = -1
         flow.shape = NIL
         flow.clock_offset = self.tick_offset
         flow.clock_steps = self.clock_steps
@@ -530,7 +558,7 @@ cdef class FlowTable:
         Without parts the flow goes on as one, from the earlier of its starts.
         """
         cdef Flow* flow = self.at(index)
-        if flow.in_active_list and self.active_timeout:
+        if flow.marks & IN_ACTIVE_LIST and self.active_timeout:
             self.hand_out(index, STILL_OPEN)
         flow.clock_offset = self.tick_offset
         flow.clock_steps = self.clock_steps
@@ -684,7 +712,7 @@ cdef class FlowTable:
             flow.side[i].retransmitted_bytes = 0
         if shape != NULL:
             begin_part(shape)
-        if flow.in_active_list:
+        if flow.marks & IN_ACTIVE_LIST:
             self.unlink_active(index)
 
     cdef void close_record(self, Flow* flow) noexcept nogil:
@@ -759,6 +787,7 @@ cdef class FlowTable:
                 since = flow.closed_tick if queue == CLOSING else self.last_tick(flow)
                 if <int64_t> (self.tick - since) <= self.idle_timeout[queue]:
                     break
+                self.fetch_due(self.idle_head[queue])
                 self.end_flow(self.idle_head[queue], END_OF_FLOW if queue == CLOSING else IDLE)
                 budget -= 1
         while budget and self.active_timeout and self.active_head != NIL:
@@ -799,7 +828,7 @@ cdef class FlowTable:
 
     cdef void link_active(self, uint32_t index) noexcept nogil:
         cdef Flow* flow = self.at(index)
-        flow.in_active_list = 1
+        flow.marks |= IN_ACTIVE_LIST
         flow.active_tick = self.tick
         flow.active_next = NIL
         flow.active_previous = self.active_tail
@@ -811,7 +840,7 @@ cdef class FlowTable:
 
     cdef void unlink_active(self, uint32_t index) noexcept nogil:
         cdef Flow* flow = self.at(index)
-        flow.in_active_list = 0
+        flow.marks &= <uint8_t> ~IN_ACTIVE_LIST
         if flow.active_previous == NIL:
             self.active_head = flow.active_next
         else:
@@ -877,6 +906,7 @@ cdef class FlowTable:
             while self.idle_head[queue] != NIL:
                 if self.wants_drain():
                     return True
+                self.fetch_due(self.idle_head[queue])
                 self.end_flow(self.idle_head[queue], END_OF_FLOW if queue == CLOSING else FORCED)
         return False
 

@@ -4,7 +4,9 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from sensor.decode._frame cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Packet
 from sensor.flow._history cimport LETTER_FIN, scaled_letter
-from sensor.flow._table cimport CLOSING, ESTABLISHED_TCP, HOLES, UNESTABLISHED, Flow, Hole, Holes, Side, Stream
+from sensor.flow._table cimport (
+    CLOSING, ESTABLISHED_TCP, HANDSHAKE_ASKED, HANDSHAKE_TIMED, HOLES, UNESTABLISHED, Flow, Hole, Holes, Side, Stream,
+)
 
 cdef enum:
     # Zeek's names for what an endpoint has done so far.
@@ -20,12 +22,6 @@ cdef enum:
     # Stream.was
     WAS_ESTABLISHED = 1
     WAS_CLOSED = 2
-
-cdef enum:
-    # Flow.handshake: the client's SYN was seen; the time to the ACK that completes it is known
-    UNSEEN = 0
-    ASKED
-    TIMED
 
 cdef enum:
     # An acknowledgement of nothing that is this far ahead is a broken one, as in Zeek.
@@ -327,17 +323,17 @@ cdef inline bint is_over(Stream* side) noexcept nogil:
 
 cdef inline void track_handshake(Flow* flow, Packet* packet, uint8_t direction) noexcept nogil:
     """Time the handshake from the client's SYN to its ACK that completes it."""
-    if flow.handshake == TIMED or direction != flow.client:
+    if flow.marks & HANDSHAKE_TIMED or direction != flow.client:
         return
     if packet.tcp_flags & TCP_SYN:
-        if flow.handshake == UNSEEN:
-            flow.handshake = ASKED
+        if not flow.marks & HANDSHAKE_ASKED:
+            flow.marks |= HANDSHAKE_ASKED
             flow.handshake_ns = packet.time_ns
     elif (
-        flow.handshake == ASKED and packet.tcp_flags & TCP_ACK and not packet.tcp_flags & TCP_RST
+        flow.marks & HANDSHAKE_ASKED and packet.tcp_flags & TCP_ACK and not packet.tcp_flags & TCP_RST
         and flow.stream[1 - direction].tcp_flags & TCP_SYN and packet.time_ns >= flow.handshake_ns
     ):
-        flow.handshake = TIMED
+        flow.marks |= HANDSHAKE_TIMED
         flow.handshake_ns = packet.time_ns - flow.handshake_ns
 
 

@@ -13,13 +13,13 @@ from common.errors import WireError
 from common.records import (
     RECORD_TYPES,
     FlowRecord,
-    GoodFlowRow,
     Kind,
     RecordReader,
     SensorStats,
     are_good,
     check_flow,
     fields_of,
+    good_flow_row,
 )
 
 KINDS = sorted(GOOD, key=lambda kind: kind.name)
@@ -172,17 +172,17 @@ def test_a_good_row_under_other_names_is_any_row(row, seed):
     names = list(FlowRecord._fields)
     seed.shuffle(names)
     reader = reader_for(FlowRecord, names)
-    assert outcome(reader, GoodFlowRow._make(row)) == outcome(reader, tuple(row))
+    assert outcome(reader, good_flow_row()._make(row)) == outcome(reader, tuple(row))
 
 
 def test_a_good_row_is_no_record_of_another_type():
     with pytest.raises(WireError) as caught:
-        reader_for(SensorStats).read(GoodFlowRow._make(flow()))
+        reader_for(SensorStats).read(good_flow_row()._make(flow()))
     assert caught.value.reason == "record_shape"
 
 
 def test_a_good_row_becomes_a_plain_flow_record():
-    record = reader_for(FlowRecord).read(GoodFlowRow._make(flow()))
+    record = reader_for(FlowRecord).read(good_flow_row()._make(flow()))
     assert type(record) is FlowRecord
     assert record == flow()
 
