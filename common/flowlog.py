@@ -108,14 +108,14 @@ def encode_block(kind: str, sensor: str, run: int, sequence: int, block: Block) 
     """Return the frame that holds a block, byte by byte what ``encode_frame`` makes of the same rows."""
     if block.record_count > MAX_BATCH_RECORDS:
         raise ValueError(f"a batch holds at most {MAX_BATCH_RECORDS} records, not {block.record_count}")
-    packer = msgpack.Packer()
+    packer = msgpack.Packer(buf_size=512)
     before = (VERSION, kind, sensor, run, sequence, block.first_ns, block.last_ns)
-    head = [
+    head = b"".join((
         packer.pack_array_header(len(before) + 1),
         *map(packer.pack, before),
         packer.pack_array_header(block.record_count),
-    ]
-    return _framed(b"".join([*head, block.rows]))
+    ))  # fmt: skip
+    return _framed(head, block.rows)
 
 
 def rows_of(block: Block) -> tuple[Any, ...]:
@@ -126,10 +126,15 @@ def rows_of(block: Block) -> tuple[Any, ...]:
     return rows
 
 
-def _framed(payload: bytes) -> bytes:
-    if len(payload) > MAX_FRAME_BYTES:
-        raise ValueError(f"a frame holds at most {MAX_FRAME_BYTES} bytes, not {len(payload)}")
-    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+def _framed(*parts: bytes) -> bytes:
+    """Return the frame of a payload given in parts: the rows of a block are copied once only."""
+    size, checksum = 0, 0
+    for part in parts:
+        size += len(part)
+        checksum = zlib.crc32(part, checksum)
+    if size > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame holds at most {MAX_FRAME_BYTES} bytes, not {size}")
+    return b"".join((_FRAME.pack(size, checksum), *parts))
 
 
 def decode_payload(payload: bytes | memoryview) -> Batch:

@@ -5,7 +5,7 @@ Keystrokes are Zhang and Paxson's (Detecting Backdoors, 2000, as shipped in Bro:
 Argus' (argus/ArgusTcp.c, ArgusTCPKeystroke).
 """
 
-from libc.math cimport log2
+from libc.math cimport ldexp, log2
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset
@@ -17,13 +17,14 @@ from sensor.flow._table cimport BINS, SPLT, FirstPacket, Flow, Shape, Stream
 cdef extern from *:
     """
     #include <math.h>
-    static float tw_count_bits[256];
+    #include <stdint.h>
+    static uint64_t tw_count_bits[256];
     static void tw_fill_count_bits(void) {
         for (int count = 1; count < 256; count++)
-            tw_count_bits[count] = (count + 1) * log2(count + 1) - count * log2(count);
+            tw_count_bits[count] = llround(ldexp((count + 1) * log2(count + 1) - count * log2(count), 40));
     }
     """
-    float tw_count_bits[256]        # what one more adds to count * log2(count), once filled
+    uint64_t tw_count_bits[256]     # what one more adds to count * log2(count), in units of 2**-40, once filled
     void tw_fill_count_bits() noexcept nogil
 
 cdef enum:
@@ -240,8 +241,7 @@ cdef inline void look_at_content(Shape* shape, const uint8_t* at, uint32_t size)
     """Measure how random bytes look: what the GFW's rule asks (Wu et al. 2023), and their entropy."""
     cdef uint8_t[256] seen
     cdef uint32_t i, is_printable, run = 0, longest = 0, printable = 0
-    cdef uint64_t word, ones = 0
-    cdef double bits = 0
+    cdef uint64_t word, ones = 0, bits = 0      # whole numbers add up sooner than fractions do
     if size > SAMPLE_BYTES:
         size = SAMPLE_BYTES
     memset(seen, 0, sizeof(seen))
@@ -267,6 +267,6 @@ cdef inline void look_at_content(Shape* shape, const uint8_t* at, uint32_t size)
     shape.first_ones = <uint16_t> ones
     shape.first_printable = <uint16_t> printable
     shape.first_run = <uint16_t> longest
-    shape.first_entropy = <float> (log2(size) - bits / size)
+    shape.first_entropy = <float> (log2(size) - ldexp(<double> bits, -40) / size)
     if shape.first_entropy < 1e-6:
         shape.first_entropy = 0     # of one byte value only, but for rounding
