@@ -1,13 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The callback of live capture: frames that pypcap hands over, counted into a flow table."""
 
-from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy
 
 cimport cython
 
-from sensor.decode._frame cimport UNKNOWN_LENGTH
-from sensor.flow._table cimport PENDING, FlowTable
+from sensor.decode._frame cimport UNKNOWN_LENGTH, Packet
+from sensor.flow._shape cimport SAMPLE_BYTES
+from sensor.flow._table cimport LINE_HIGH, PENDING, FlowTable
 
 
 @cython.no_gc
@@ -15,15 +16,15 @@ from sensor.flow._table cimport PENDING, FlowTable
 cdef class FrameFeed:
     """Counts frames of one link type into a table; what pypcap calls for each packet.
 
-    Packets wait in the table's line with pointers into their frames, so a frame is kept until PENDING more
-    have come: the line is no longer than that.  ``settle`` at the end of a turn counts those in line.
-    ``last_ns`` is the time of the latest frame.
+    Packets wait in the table's line longer than pypcap keeps their frames, so what the table looks at of their
+    content is copied.  ``settle`` at the end of a turn counts those in line.  ``last_ns`` is the time of the
+    latest frame.
     """
 
     cdef FlowTable table
     cdef int link_type
     cdef uint32_t snap_length
-    cdef PyObject* kept[PENDING]
+    cdef uint8_t[PENDING][SAMPLE_BYTES] kept
     cdef readonly int64_t last_ns
 
     def __cinit__(self, FlowTable table not None, int link_type, uint32_t snap_length):
@@ -32,26 +33,25 @@ cdef class FrameFeed:
         self.snap_length = snap_length
 
     def __dealloc__(self):
-        cdef uint32_t i
         if self.table is not None:
             self.table.settle()
-        for i in range(PENDING):
-            Py_XDECREF(self.kept[i])
 
     def __call__(self, int64_t time_ns, bytes frame not None):
         cdef FlowTable table = self.table
-        cdef uint32_t place = table.taken_in
+        cdef uint32_t place = table.taken_in % PENDING
         cdef uint32_t captured = <uint32_t> len(frame)
         # pypcap keeps the length on the wire to itself: a frame as long as the snap length may be longer.
         cdef uint32_t length = captured if captured < self.snap_length else UNKNOWN_LENGTH
-        cdef PyObject* counted
+        cdef Packet* packet = &table.pending[place].packet
         self.last_ns = time_ns
-        table.count_frame(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, length)
-        if table.taken_in != place:     # else it was rejected, and nothing points into the frame
-            counted = self.kept[place % PENDING]
-            Py_INCREF(frame)
-            self.kept[place % PENDING] = <PyObject*> frame
-            Py_XDECREF(counted)
+        if table.take_in(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, length):
+            if packet.content_bytes:
+                packet.content_bytes = min(packet.content_bytes, <uint32_t> SAMPLE_BYTES)
+                memcpy(self.kept[place], packet.content, packet.content_bytes)
+                packet.content = self.kept[place]
+            # Many at once: what pypcap does for a packet and what the table does take turns in the caches.
+            if table.taken_in - table.counted >= LINE_HIGH:
+                table.catch_up()
         if table.wants_drain():
             table.relieve()
 

@@ -9,7 +9,8 @@ from sensor.decode._frame cimport REJECT_COUNT, Packet, Reject
 cdef enum:
     HOLES = 4       # sequence gaps remembered per direction; the oldest is given up for a fifth
     QUEUES = 5      # one list of flows per idle timeout
-    PENDING = 32    # packets in line while the memory of their flows is fetched; a power of two
+    PENDING = 64    # packets that can be in line while the memory of their flows is fetched; a power of two
+    LINE_HIGH = 48  # who takes in many at once, counts them at this
     AHEAD = 4       # packets between two steps of that
     BINS = 8        # of a histogram
     SPLT = 32       # first data packets whose size and gap are kept
@@ -244,6 +245,10 @@ cdef class FlowTable:
     cdef relieve(self)
     cdef void count_frame(self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured,
                           uint32_t length) noexcept nogil
+    cdef bint take_in(self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured,
+                      uint32_t length) noexcept nogil
+    cdef void step(self) noexcept nogil
+    cdef void catch_up(self) noexcept nogil
     cdef void settle(self) noexcept nogil
     cdef void fetch_flow(self) noexcept nogil
     cdef void fetch_shape(self) noexcept nogil

@@ -26,8 +26,8 @@ from sensor.flow._key cimport hash_key, make_key, same_key
 from sensor.flow._record cimport LONGEST_RECORD, event_tuple, put_record
 from sensor.flow._shape cimport begin_part, begin_shape, note_data, tw_fill_count_bits
 from sensor.flow._table cimport (
-    AHEAD, BOTH_CLOSED, CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, IN_ACTIVE_LIST, LACK_OF_RESOURCES, NOWHERE, PENDING,
-    QUEUES, STILL_OPEN, UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending, Shape, Side, Stream,
+    AHEAD, BOTH_CLOSED, CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, IN_ACTIVE_LIST, LACK_OF_RESOURCES, LINE_HIGH, NOWHERE,
+    PENDING, QUEUES, STILL_OPEN, UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending, Shape, Side, Stream,
 )
 from sensor.flow._tcp cimport (
     CLOSED, INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, is_over, tcp_queue, track_acknowledgement, track_handshake,
@@ -39,7 +39,7 @@ from common.flowlog import rows_of
 from sensor.decode._frame import REJECT_REASONS
 
 tw_fill_count_bits()
-assert PENDING > 3 * (AHEAD + 1)    # the three steps of the line fit into its ring
+assert PENDING > LINE_HIGH > 3 * (AHEAD + 1)     # the three steps of the line fit into its ring
 
 cdef extern from *:
     """
@@ -247,7 +247,17 @@ cdef class FlowTable:
     cdef void count_frame(
         self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured, uint32_t length
     ) noexcept nogil:
-        """Decode a frame and put it in line for its flow; ``settle`` counts what is in line."""
+        """Decode a frame, put it in line for its flow and count one that was there; ``settle`` counts the rest."""
+        if self.take_in(link_type, time_ns, frame, captured, length):
+            self.step()
+
+    cdef bint take_in(
+        self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured, uint32_t length
+    ) noexcept nogil:
+        """Decode a frame; return whether it is in line now, with a pointer into the frame for its content.
+
+        The caller has to see that there are never more than PENDING.
+        """
         cdef Pending* pending = &self.pending[self.taken_in % PENDING]
         cdef Piece piece
         cdef bint put_together = False
@@ -255,7 +265,7 @@ cdef class FlowTable:
         self.packets += 1
         if time_ns < 0 or time_ns >= MAX_TIME_NS:
             self.rejected[<int> BAD_TIME] += 1
-            return
+            return False
         reason = decode_frame(link_type, frame, captured, length, &pending.packet, &piece)
         if reason != ACCEPTED:
             if reason == FRAGMENT:
@@ -265,21 +275,32 @@ cdef class FlowTable:
             if reason != ACCEPTED:
                 if reason != FRAGMENT:      # else it waits, and the reassembler counts it
                     self.rejected[<int> reason] += 1
-                return
+                return False
         pending.packet.time_ns = time_ns
         pending.direction = make_key(&pending.packet, self.vlan_in_key, &pending.key)
         pending.hash = hash_key(&pending.key, self.seed)
         tw_prefetch(&self.buckets[pending.hash & self.bucket_mask])
         self.taken_in += 1
-        # Each step asks for the memory that the next one needs, and leaves it the time of a few packets to come.
-        if self.taken_in - self.flow_fetched > AHEAD:
-            self.fetch_flow()
-            if self.flow_fetched - self.shape_fetched > AHEAD:
-                self.fetch_shape()
-                if self.shape_fetched - self.counted > AHEAD:
-                    self.count_next()
         if put_together:
             self.settle()       # a datagram put together is in memory that the next one takes
+        return not put_together
+
+    cdef void step(self) noexcept nogil:
+        """Move the line on by a packet: ask for memory of two in it, and count the first.
+
+        Each step asks for the memory that the next one needs, and leaves it the time of a few packets to come.
+        """
+        if self.taken_in - self.flow_fetched > AHEAD:
+            self.fetch_flow()
+        if self.flow_fetched - self.shape_fetched > AHEAD:
+            self.fetch_shape()
+        if self.shape_fetched - self.counted > AHEAD:
+            self.count_next()
+
+    cdef void catch_up(self) noexcept nogil:
+        """Count what is in line, but for the few packets whose memory was asked for just now."""
+        while self.taken_in - self.counted > 3 * AHEAD:
+            self.step()
 
     cdef void settle(self) noexcept nogil:
         """Count all packets in line."""
