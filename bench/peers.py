@@ -25,7 +25,8 @@ def beside_peers(plan: Plan) -> list[str]:
         missing.append("nfstream (its locked files cannot be installed for this Python)")
     summary = [
         f"Whole processes, {plan.packets:,} packets a capture; seconds, and how often tunnelwatch's go into a peer's.",
-        f"Budgets, on `{STANDARD}`: {LEAST_FLOW_TOOLS} times the fastest of the first three peers, {LEAST_NFSTREAM} times nfstream.", "",
+        f"Budgets, on `{STANDARD}`: {LEAST_FLOW_TOOLS} times the fastest of the first three peers, "
+        f"{LEAST_NFSTREAM} times nfstream.", "",
         f"| capture | MB | tunnelwatch | M packets/s | {' | '.join(FLOW_TOOLS)} | fastest of the three | nfstream |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]  # fmt: skip

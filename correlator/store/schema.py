@@ -216,6 +216,15 @@ FROM flow_records AS r JOIN channels AS c ON c.channel_id = r.channel_id
 GROUP BY r.sensor, r.flow_id;
 """
 
+# The record's details when they became one column.
+_DETAILS: Final = (
+    "data_packets_out", "data_packets_in", "payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in",
+    "max_idle_ns", "keystroke_packets", "keystroke_pairs", "keystroke_typed_pairs", "echoes", "exchanges",
+    "exchange_gaps", "exchange_gap_mean_s", "exchange_gap_m2_s2", "exchange_gap_min_ns", "exchange_gap_max_ns",
+    "splt", "first_popcount", "first_printable", "first_printable_run", "first_entropy", "facts", "anomalies",
+)  # fmt: skip
+_WRITTEN_AS_JSON: Final = ("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in", "splt", "facts", "anomalies")
+
 
 @migrations()  # type: ignore[untyped-decorator] # the library's decorator is
 def initial_schema(db: Database) -> None:
@@ -235,3 +244,40 @@ def closed_time(db: Database) -> None:
 def count_fragments(db: Database) -> None:
     """Give the sensors' statistics their count of IP fragments."""
     db.conn.execute("ALTER TABLE sensors ADD COLUMN fragments INTEGER DEFAULT 0")
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def details_in_one_column(db: Database) -> None:
+    """Keep shape, interaction and content as one JSON array; the view ``records`` gives its fields their names."""
+    execute = db.conn.execute
+    before = execute("SELECT name, type, \"notnull\" FROM pragma_table_info('flow_records') ORDER BY cid").fetchall()
+    kept = [(name, f"{name} {kind}{' NOT NULL' * needed}") for name, kind, needed in before if name not in _DETAILS]
+    details = [(name, kind) for name, kind, _ in before if name in _DETAILS]
+    names = ", ".join(name for name, _ in kept)
+    columns = ", ".join(column for _, column in kept)
+    values = ", ".join(
+        f"json({name})" if name in _WRITTEN_AS_JSON else f"min({name}, 1e300)" if kind == "REAL" else name
+        for name, kind in sorted(details, key=lambda column: _DETAILS.index(column[0]))
+    )
+    known = " OR ".join(f"{name} IS NOT NULL" for name in _DETAILS)
+    named = ", ".join(f"json_extract(r.details, '$[{place}]') AS {name}" for place, name in enumerate(_DETAILS))
+    own = ", ".join(f"r.{name}" for name, _ in kept if name != "channel_id")
+    execute("DROP VIEW flows")
+    execute("ALTER TABLE flow_records RENAME TO flow_records_before")
+    execute(
+        f"""CREATE TABLE flow_records ({columns}, details TEXT,
+            PRIMARY KEY (sensor, flow_id, part), FOREIGN KEY (channel_id) REFERENCES channels (channel_id))"""
+    )
+    execute(
+        f"""INSERT INTO flow_records ({names}, details)
+            SELECT {names}, iif({known}, json_array({values}), NULL) FROM flow_records_before"""  # noqa: S608 - constant names
+    )
+    execute("DROP TABLE flow_records_before")
+    execute("CREATE INDEX flow_records_start ON flow_records (start_ns)")
+    execute("CREATE INDEX flow_records_channel ON flow_records (channel_id, start_ns)")
+    execute("CREATE INDEX flow_records_open ON flow_records (sensor, flow_id) WHERE end_reason IS NULL")
+    execute(_FLOWS_VIEW)
+    execute(
+        f"""CREATE VIEW records AS SELECT c.protocol, c.client, c.server, c.server_port, {own}, {named}
+            FROM flow_records AS r JOIN channels AS c ON c.channel_id = r.channel_id"""  # noqa: S608 - constant names
+    )

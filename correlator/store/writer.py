@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import starmap
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,25 +18,19 @@ from correlator.detect.alarm import Alarm
 from correlator.store.alarms import store_alarms
 from correlator.store.columns import (
     COLUMNS,
-    SHORT_COLUMNS,
     ChannelKey,
     channel_id,
     channel_key,
-    has_shape,
     row_of,
-    short_row_of,
 )
 from correlator.store.database import Store, explained
 from correlator.store.rollup import MAX_SUM, PeriodKey, StoredRecord, intervals_of, periods_of
 from correlator.store.sessions import merge_sessions
 
-
-def _insert_into_records(columns: Sequence[str]) -> str:
-    return f"INSERT INTO flow_records ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - constant names
-
-
-_INSERT_RECORD: Final = _insert_into_records(COLUMNS)
-_INSERT_SHORT: Final = _insert_into_records(SHORT_COLUMNS)
+_INSERT_RECORD: Final = (
+    f"INSERT INTO flow_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 - constant names
+    "ON CONFLICT (sensor, flow_id, part) DO NOTHING"
+)
 _INSERT_CHANNEL: Final = """
 INSERT OR IGNORE INTO channels (channel_id, protocol, client, server, server_port) VALUES (?, ?, ?, ?, ?)
 """
@@ -242,37 +237,20 @@ class Writer:
         self._known_channels.update(new)
 
     def _insert(self, candidates: list[StoredRecord]) -> list[StoredRecord]:
-        """Insert all; only when some are there already, look which."""
-        self._conn.execute("SAVEPOINT records")
-        try:
-            self._insert_all(candidates)
-            records = candidates
-        except sqlite3.IntegrityError:
-            self._conn.execute("ROLLBACK TO records")
-            records = list(self._without_known(candidates))
-            self._insert_all(records)
-        self._conn.execute("RELEASE records")
-        return records
-
-    def _insert_all(self, records: Iterable[StoredRecord]) -> None:
-        full: list[tuple[object, ...]] = []
-        short: list[tuple[object, ...]] = []
-        for stored in records:
-            if has_shape(stored.record):
-                full.append(row_of(*stored))
-            else:
-                short.append(short_row_of(*stored))
-        self._conn.executemany(_INSERT_RECORD, full)
-        self._conn.executemany(_INSERT_SHORT, short)
-
-    def _without_known(self, candidates: Iterable[StoredRecord]) -> Iterator[StoredRecord]:
-        seen: set[tuple[str, int, int]] = set()
-        query = "SELECT 1 FROM flow_records WHERE sensor = ? AND flow_id = ? AND part = ?"
+        """Insert those that are not there; only when some were, look which."""
+        (last,) = self._conn.execute("SELECT coalesce(max(rowid), 0) FROM flow_records").fetchone()
+        before = self._conn.total_changes
+        self._conn.executemany(_INSERT_RECORD, starmap(row_of, candidates))
+        if self._conn.total_changes - before == len(candidates):
+            return candidates
+        new = set(self._conn.execute("SELECT sensor, flow_id, part FROM flow_records WHERE rowid > ?", (last,)))
+        stored: list[StoredRecord] = []
         for candidate in candidates:
             key = (candidate.sensor, candidate.record.flow_id, candidate.record.part)
-            if key not in seen and self._conn.execute(query, key).fetchone() is None:
-                yield candidate
-            seen.add(key)
+            if key in new:
+                new.remove(key)  # of those alike in a batch the first was stored
+                stored.append(candidate)
+        return stored
 
     def _add_periods(self, records: Iterable[StoredRecord]) -> set[PeriodKey]:
         added = periods_of(records, self.built.period_ns)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corr_castro import ndjson
 from corr_cli import Cli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rec_records import flows
 from sqlite_utils import Database
 
-from correlator.store.columns import COLUMNS
+from common.addresses import address_text
+from common.records import FlowRecord
+from correlator.store.columns import COLUMNS, DETAILS, RECORD_EXPRESSIONS, channel_id, channel_key, record_of
 from correlator.store.database import Built, writing
 from correlator.store.schema import migrations
 
@@ -115,6 +123,8 @@ def test_every_field_of_a_record_has_a_column(db: Path) -> None:
     with writing(db, Built(3600, 300)) as store:
         columns = {name for _, name, *_ in store.conn.execute("PRAGMA table_info(flow_records)")}
         assert columns == set(COLUMNS)
+        named = {name for _, name, *_ in store.conn.execute("PRAGMA table_info(records)")}
+        assert named == {*COLUMNS, *DETAILS, "protocol", "client", "server", "server_port"} - {"channel_id", "details"}
         assert store.conn.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert store.conn.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -144,6 +154,41 @@ def test_a_database_from_before_fragments_were_counted_is_brought_up_to_date(
     assert castro("sensors").code == 0
     with closing(sqlite3.connect(db)) as conn:
         assert conn.execute("SELECT DISTINCT fragments FROM sensors").fetchall() == [(0,)]
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Tell whether rows are equal but for what SQLite makes of fractions in JSON: 15 digits, and no huge ones."""
+    if isinstance(one, float) or isinstance(other, float):
+        return math.isclose(min(one, 1e300), min(other, 1e300), rel_tol=1e-12)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == other)
+
+
+@given(st.lists(flows(), max_size=4, unique_by=lambda record: (record.flow_id, record.part)))
+@settings(max_examples=30)
+def test_records_written_before_their_details_were_one_column_are_the_same_after_it(before: list[FlowRecord]) -> None:
+    before.sort(key=lambda record: (record.flow_id, record.part))
+    with closing(Database(memory=True)) as db:
+        migrations.apply(db, stop_before="details_in_one_column")
+        for record in before:
+            protocol, client, server, port = channel_key(record)
+            channel = channel_id(channel_key(record))
+            key = (channel, protocol, address_text(client), address_text(server), port)
+            db.conn.execute("INSERT OR IGNORE INTO channels VALUES (?, ?, ?, ?, ?)", key)
+            row: dict[str, Any] = {"sensor": "tap", "channel_id": channel, **record._asdict()}
+            for name in ("protocol", "client_ip", "server_ip", "server_port"):
+                del row[name]
+            values = [json.dumps(v) if isinstance(v, tuple | dict) else v for v in row.values()]
+            db.conn.execute(f"INSERT INTO flow_records ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", values)
+        migrations.apply(db)
+        query = f"""SELECT {", ".join(RECORD_EXPRESSIONS)} FROM flow_records AS t
+                    JOIN channels AS c ON c.channel_id = t.channel_id ORDER BY t.flow_id, t.part"""
+        assert alike([record_of(row) for row in db.execute(query)], before)
+        for name in DETAILS:
+            stored = [value for (value,) in db.execute(f"SELECT {name} FROM records ORDER BY flow_id, part")]
+            expected = json.loads(json.dumps([getattr(record, name) for record in before]))
+            assert alike([json.loads(v) if isinstance(v, str) else v for v in stored], expected)
 
 
 @pytest.mark.usefixtures("castro")
