@@ -75,6 +75,7 @@ class SensorRow(NamedTuple):
     records_duplicate: int
     records_refused: int
     frames_refused: int
+    frames_duplicate: int
     frames_missing: int
     runs: int
     stats: dict[str, int | str | dict[str, int]] | None

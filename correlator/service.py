@@ -34,7 +34,8 @@ class Service:
         self._endpoint = endpoint
         self._say = say
         self._pipeline = Pipeline(Writer(store), settings.thresholds)
-        self._peers = Peers(settings.serve.max_sensors, self._pipeline.receiver.open_run, self._pipeline.mark)
+        receiver = self._pipeline.receiver
+        self._peers = Peers(settings.serve.max_sensors, receiver.open_run, self._pipeline.mark, receiver.knows)
         self._stopping = False
         self._stored_records = 0
         self._refused = 0
@@ -64,6 +65,9 @@ class Service:
             return
         deliveries, answers = self._peers.handle(messages)
         link.send(answers)
+        for line in self._peers.news:
+            self._complain(line)
+        self._peers.news.clear()
         self._store(link, deliveries)
 
     def _store(self, link: Link, deliveries: list[Delivery]) -> None:

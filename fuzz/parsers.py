@@ -24,7 +24,7 @@ from rec_records import RUN, alarm, flow, flow_log, frame, header, stats
 
 from common.errors import UserError, WireError
 from common.flowlog import Frame, check_file_header, decode_payload, scan_frames
-from common.link import ACK, FRAME, HELLO, PING, WELCOME, pack_answer, unpack_answer
+from common.link import ACK, FRAME, HELLO, PING, WELCOME, pack_answer, pack_frame, pack_hello, unpack_answer
 from common.textrecords import FLOW_COLUMNS, flow_cells, flow_row
 from correlator.ingest.formats.detect import detect_format
 from correlator.ingest.formats.lines import numbered_lines
@@ -112,8 +112,9 @@ def messages(data: bytes) -> None:
     peers = Peers(4, receiver.open_run, lambda _sensor, _run: 0)
     wire = [frame(1, _FLOWS), header(), data]
     for first in (HELLO, FRAME, PING, data[:5]):
-        sent = [[first, part] for part in (*parts, *wire)]
-        peers.handle([Message(b"peer", message) for message in ([HELLO, header()], *sent)])
+        sent = [[first, *numbers, part] for part in (*parts, *wire) for numbers in ((), (data[:2],), (data[:16],))]
+        sent += [pack_frame(RUN, 1, part) for part in (*parts, *wire)]
+        peers.handle([Message(b"peer", message) for message in (pack_hello(header()), *sent)])
 
 
 def a_text(data: bytes) -> None:

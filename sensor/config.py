@@ -69,7 +69,9 @@ class ShipConfig(msgspec.Struct, frozen=True, kw_only=True):
     spool: str = ""
     plaintext: bool = False
     window_frames: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
+    window_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=2**40)] = 8 << 20
     resend_s: PositiveSeconds = 5
+    resend_max_s: PositiveSeconds = 60
     give_up_s: PositiveSeconds = 30
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=2**62)] = 512 << 20
     segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=2**62)] = 8 << 20

@@ -20,7 +20,7 @@ from correlator.detect.thresholds import (
     flow_exceeds,
     sensor_alarm,
 )
-from correlator.ingest.receiver import Accepted, Receiver, Refused, Verdict
+from correlator.ingest.receiver import FUTURE_NS, Accepted, Receiver, Refused, Verdict
 from correlator.store.rollup import StoredRecord
 from correlator.store.writer import Writer, Written
 
@@ -45,13 +45,13 @@ class Pipeline:
         self._thresholds = thresholds
 
     def mark(self, sensor: str, run: int) -> int:
-        """Return the highest sequence of a run that is stored."""
+        """Return the sequence up to which every frame of a run is done with: stored, refused or given up."""
         return self._writer.mark(sensor, run)
 
-    def store_frames(self, frames: Sequence[Batch], now_ns: int) -> Stored:
-        """Store frames, in order; everything of them is committed when this returns."""
+    def store_frames(self, frames: Sequence[Batch | Refused], now_ns: int) -> Stored:
+        """Store frames, in order; everything of them is committed when this returns, refusals too."""
         with self._writer.transaction():
-            verdicts = list(self._judge(frames))
+            verdicts = list(self._judge(frames, now_ns + FUTURE_NS))
             accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
             arrived = [(frame.sensor, flow) for frame in accepted for flow in frame.flows]
             written = self._write(arrived)
@@ -68,15 +68,15 @@ class Pipeline:
             refused = self._account([], arrived, written, now_ns)
         return Stored([], len(written.records), written.duplicates, refused, new_alarms)
 
-    def _judge(self, frames: Sequence[Batch]) -> Iterator[Verdict]:
+    def _judge(self, frames: Sequence[Batch | Refused], latest_ns: int) -> Iterator[Verdict]:
         marks: dict[tuple[str, int], int] = {}
         raised: dict[tuple[str, int], int] = {}
         for frame in frames:
             key = (frame.sensor, frame.run)
             if key not in marks:
                 marks[key] = self._writer.mark(*key)
-            verdict = self.receiver.judge(frame, marks[key])
-            if isinstance(verdict, Accepted):
+            verdict = self.receiver.judge(frame, marks[key], latest_ns)
+            if isinstance(verdict, Accepted) or (isinstance(verdict, Refused) and verdict.done):
                 marks[key] = raised[key] = frame.sequence
             yield verdict
         self._writer.set_marks(raised)
@@ -98,7 +98,10 @@ class Pipeline:
                 refused += verdict.refused
             elif isinstance(verdict, Refused):
                 mine["frames_refused"] += 1
+                mine["frames_missing"] += verdict.missing
                 refused[verdict.reason] += 1
+            else:
+                mine["frames_duplicate"] += 1
         stored = Counter(record.sensor for record in written.records)
         for sensor, number in Counter(sensor for sensor, _ in arrived).items():
             counts.setdefault(sensor, Counter()).update(

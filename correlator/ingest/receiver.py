@@ -24,6 +24,10 @@ from common.records import (
 MAX_COUNTER: Final = 1 << 46
 MAX_DURATION_NS: Final = 1 << 55
 MAX_TIME_NS: Final = 1 << 62
+# A sensor's clock may be wrong by this much; a record from later would stand at the end of every view for ever.
+FUTURE_NS: Final = 86_400 * 10**9
+# A sensor counts its frames one by one: a century of them at one a second lies below this.
+MAX_JUMP: Final = 1 << 32
 _MAX_RUNS: Final = 4096
 _volume: Final = attrgetter(
     *FlowRecord._fields[FlowRecord._fields.index("packets_out") : FlowRecord._fields.index("missed_bytes_in") + 1]
@@ -54,13 +58,16 @@ class Duplicate(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A frame that will never be stored."""
+    """A frame that will never be stored; ``done`` says that the mark passes it."""
 
     sensor: str
     run: int
     sequence: int
     reason: str
     detail: str
+    missing: int = 0
+    """As in Accepted."""
+    done: bool = False
 
 
 Verdict = Accepted | Duplicate | Refused
@@ -88,19 +95,31 @@ class Receiver:
             self._runs.popitem(last=False)
 
     def knows(self, sensor: str, run: int) -> bool:
-        """Tell whether a run's header was seen."""
-        return (sensor, run) in self._runs
+        """Tell whether a run's header was seen; being asked for keeps it from being forgotten."""
+        if (sensor, run) not in self._runs:
+            return False
+        self._runs.move_to_end((sensor, run))
+        return True
 
-    def judge(self, batch: Batch, mark: int) -> Verdict:
-        """Return the verdict on a frame when everything up to ``mark`` is stored."""
+    def judge(self, batch: Batch | Refused, mark: int, latest_ns: int = MAX_TIME_NS) -> Verdict:
+        """Return the verdict on a frame when everything up to ``mark`` is done with.
+
+        Records from after ``latest_ns`` are refused.  A frame that could not be read comes refused, and is done
+        with unless it is a repetition.
+        """
         place = (batch.sensor, batch.run, batch.sequence)
         readers = self._runs.get((batch.sensor, batch.run))
         if readers is None:
             return Refused(*place, "no_header", "no header of its run came before it")
         if batch.sequence <= mark:
             return Duplicate(*place)
+        missing = batch.sequence - mark - 1
+        if missing > MAX_JUMP:
+            return Refused(*place, "sequence", f"{missing} frames are missing before it: no sensor counts that far")
+        if isinstance(batch, Refused):
+            return batch._replace(missing=missing, done=True)
         self._runs.move_to_end((batch.sensor, batch.run))
-        accepted = Accepted(*place, batch.sequence - mark - 1, [], [], [], Counter())
+        accepted = Accepted(*place, missing, [], [], [], Counter())
         reader = readers.get(batch.kind)
         if reader is None:
             accepted.refused["unknown_kind"] += len(batch.records)
@@ -109,12 +128,18 @@ class Receiver:
         for row in batch.records:
             try:
                 record = reader.read(row)
+                _check_past(record.end_ns if batch.kind == "flow" else record.time_ns, latest_ns)
                 if batch.kind == "flow":
                     check_plausible(record)
                 target.append(record)
             except WireError as error:
                 accepted.refused[error.reason] += 1
         return accepted
+
+
+def _check_past(time_ns: int, latest_ns: int) -> None:
+    if time_ns > latest_ns:
+        raise WireError("record_future", "the record is from more than a day after now")
 
 
 def check_plausible(record: FlowRecord) -> None:

@@ -12,7 +12,9 @@ from common.flowlog import FRAME_OVERHEAD, MAX_FRAME_BYTES
 from correlator.ingest.peers import Message
 
 _MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + FRAME_OVERHEAD + 1024
-_QUEUED_MESSAGES: Final = 64
+# What waits for one connection is at most this many messages, 64 MiB of the largest; sensors that keep to their window
+# of 8 MiB hold less. As many as one transaction takes by default, so that one sensor alone fills it.
+_QUEUED_MESSAGES: Final = 16
 
 
 class Link:

@@ -143,10 +143,11 @@ def sensors(conn: sqlite3.Connection) -> list[SensorRow]:
     """Return every sensor, by name."""
     stats = ", ".join(f"s.{name}" for name in _STATS)
     query = f"""SELECT s.sensor, s.version, s.source, s.first_contact_ns, s.last_contact_ns, s.records_stored,
-                       s.records_duplicate, s.records_refused, s.frames_refused, s.frames_missing,
+                       s.records_duplicate, s.records_refused, s.frames_refused, s.frames_duplicate,
+                       s.frames_missing,
                        (SELECT count(*) FROM sensor_runs AS r WHERE r.sensor = s.sensor), {stats}
                 FROM sensors AS s ORDER BY s.sensor"""  # noqa: S608 - constant names
-    return [SensorRow._make((*row[:11], _stats(row[11:]))) for row in conn.execute(query)]
+    return [SensorRow._make((*row[:12], _stats(row[12:]))) for row in conn.execute(query)]
 
 
 _STATS: Final = tuple(name for name in SensorStats._fields if name not in ("version", "source"))

@@ -281,3 +281,9 @@ def details_in_one_column(db: Database) -> None:
         f"""CREATE VIEW records AS SELECT c.protocol, c.client, c.server, c.server_port, {own}, {named}
             FROM flow_records AS r JOIN channels AS c ON c.channel_id = r.channel_id"""  # noqa: S608 - constant names
     )
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def count_duplicate_frames(db: Database) -> None:
+    """Count the frames that came again after they were done with."""
+    db.conn.execute("ALTER TABLE sensors ADD COLUMN frames_duplicate INTEGER NOT NULL DEFAULT 0")

@@ -132,7 +132,7 @@ class Writer:
                 self._conn.execute("ROLLBACK")
 
     def mark(self, sensor: str, run: int) -> int:
-        """Return the highest sequence of a run that is stored, 0 for none."""
+        """Return the highest sequence of a run that is done with, 0 for none."""
         query = "SELECT sequence FROM sensor_runs WHERE sensor = ? AND run = ?"
         found = self._conn.execute(query, (sensor, run)).fetchone()
         return int(found[0]) if found else 0
@@ -157,6 +157,7 @@ class Writer:
                    records_duplicate = records_duplicate + :records_duplicate,
                    records_refused = records_refused + :records_refused,
                    frames_refused = frames_refused + :frames_refused,
+                   frames_duplicate = frames_duplicate + :frames_duplicate,
                    frames_missing = frames_missing + :frames_missing
                WHERE sensor = :sensor""",
             {
@@ -168,6 +169,7 @@ class Writer:
                         "records_duplicate",
                         "records_refused",
                         "frames_refused",
+                        "frames_duplicate",
                         "frames_missing",
                     )
                 },

@@ -5,15 +5,19 @@ from __future__ import annotations
 import zmq
 
 from common.errors import UserError, WireError
-from common.link import FRAME, HELLO, PING, unpack_answer
+from common.link import LINK_VERSION, PING, REFUSED, VERSION, Answer, pack_frame, pack_hello, unpack_answer
 from sensor.batching import NumberedFrame
 from sensor.config import ShipConfig, check_link
-from sensor.ship.sender import Hello, Ping, Send, Sender
+from sensor.ship.sender import Hello, Limits, Message, Ping, Send, Sender
 from sensor.ship.spool import Spool, SpoolFullError
 
 _NS = 1_000_000_000
 _PING_NS = 10 * _NS
 _ANSWERS_PER_TURN = 1000
+# A correlator that owes an answer for so long is said to be silent: three signs of life were not answered.
+_SILENT_NS = 3 * _PING_NS
+# Frames that are in memory on their way out, at most; the others of the window are on the wire, or in the spool still.
+_QUEUED_MESSAGES = 16
 
 
 class Shipper:
@@ -25,12 +29,23 @@ class Shipper:
         self._full = False
         self.bad_answers = 0
         self.news: list[str] = []  # lines for the user, who has not seen them yet
-        self._sender = Sender(config.window_frames, int(config.resend_s * _NS), _PING_NS)
+        self._endpoint = config.endpoint
+        self._silent_since_ns: int | None = None
+        self._told_version = False
+        self._sender = Sender(
+            Limits(
+                config.window_frames,
+                config.window_bytes,
+                int(config.resend_s * _NS),
+                int(config.resend_max_s * _NS),
+                _PING_NS,
+            )
+        )
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         # Unsent messages are dropped on close: the spool has them.
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, config.window_frames * 2)
+        self._socket.setsockopt(zmq.SNDHWM, _QUEUED_MESSAGES)
         self._socket.setsockopt(zmq.IPV6, 1 if "[" in config.endpoint else 0)
         try:
             self._socket.connect(config.endpoint)
@@ -97,14 +112,38 @@ class Shipper:
             except WireError:
                 self.bad_answers += 1
                 continue
-            refused_before = self.refused
-            if self._sender.answered(answer, now_ns):
-                if self.refused and not refused_before:
-                    self.news.append(f"the correlator refused a frame: {self.refusal}; what it refuses is not stored")
-                self._spool.acknowledge(answer.run, answer.sequence)
+            self._answered(answer, now_ns)
         progress = self.waiting < waiting
         self._send(now_ns)
+        if self._silent_since_ns is None and (silence_ns := self._sender.silence_ns(now_ns)) >= _SILENT_NS:
+            self._silent_since_ns = now_ns - silence_ns
+            self.news.append(
+                f"the correlator at {self._endpoint} has not answered for {silence_ns // _NS} s; "
+                f"{self.waiting} frames wait in {self._spool.directory}"
+            )
         return progress
+
+    def _answered(self, answer: Answer, now_ns: int) -> None:
+        refused_before = self.refused
+        covers = self._sender.answered(answer, now_ns)
+        if self._silent_since_ns is not None:
+            silence_s = (now_ns - self._silent_since_ns) // _NS
+            self._silent_since_ns = None
+            self.news.append(f"the correlator at {self._endpoint} answers again, after {silence_s} s")
+        if answer.kind == VERSION and not self._told_version:
+            self._told_version = True
+            self.news.append(
+                f"the correlator at {self._endpoint} speaks version {answer.sequence} of the link, "
+                f"this sensor {LINK_VERSION}: upgrade the older one; the spool keeps the frames"
+            )
+        if not covers:
+            return
+        if self.refused and not refused_before:
+            self.news.append(f"the correlator refused a frame: {self.refusal}; what it refuses is not stored")
+        if answer.kind == REFUSED:
+            self._spool.drop(answer.run, answer.sequence)
+        else:
+            self._spool.acknowledge(answer.run, answer.sequence)
 
     def close(self) -> None:
         """Close the socket and the spool."""
@@ -118,21 +157,31 @@ class Shipper:
     def _send(self, now_ns: int) -> None:
         messages = self._sender.messages(now_ns)
         for index, message in enumerate(messages):
-            match message:
-                case Hello(run):
-                    parts = [HELLO, self._spool.header(run) or b""]
-                case Send(run, sequence):
-                    frame = self._spool.read(run, sequence)
-                    if frame is None:
-                        self._sender.lost(run, sequence)
-                        continue
-                    parts = [FRAME, frame]
-                case Ping():
-                    parts = [PING]
-            try:
-                self._socket.send_multipart(parts, zmq.NOBLOCK)
-            except zmq.Again:
-                # The socket is full because nobody is there. Later frames must not overtake these:
-                # an acknowledgement of those would cover these.
+            if not self._send_one(message):
+                # Later frames must not overtake these: an acknowledgement of those would cover these.
                 self._sender.put_back(messages[index:])
                 return
+
+    def _send_one(self, message: Message) -> bool:
+        """Send a message; False when there is no room for it, in the window or in the socket."""
+        size_bytes = 0
+        match message:
+            case Hello(run):
+                parts = pack_hello(self._spool.header(run) or b"")
+            case Send(run, sequence):
+                if not self._sender.has_room:
+                    return False
+                frame = self._spool.read(run, sequence)
+                if frame is None:
+                    self._sender.drop(run, sequence)
+                    return True
+                parts, size_bytes = pack_frame(run, sequence, frame), len(frame)
+            case Ping():
+                parts = [PING]
+        try:
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:  # nobody is there, or nobody takes anything
+            return False
+        if isinstance(message, Send):
+            self._sender.sent(message.run, message.sequence, size_bytes)
+        return True

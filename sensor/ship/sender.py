@@ -33,6 +33,16 @@ class Ping(NamedTuple):
 Message = Hello | Send | Ping
 
 
+class Limits(NamedTuple):
+    """How much may be unanswered, and how long to wait; times in ns."""
+
+    window_frames: int
+    window_bytes: int
+    resend_ns: int
+    resend_max_ns: int
+    ping_ns: int
+
+
 class _Run:
     def __init__(self) -> None:
         self.unsent: deque[int] = deque()
@@ -41,16 +51,21 @@ class _Run:
 
 
 class Sender:
-    """The sending half of the link: a window of unanswered frames, resent when answers stay away."""
+    """The sending half of the link: a window of unanswered frames, resent when answers stay away.
 
-    def __init__(self, window_frames: int, resend_ns: int, ping_ns: int) -> None:
-        self._window = window_frames
-        self._resend_ns = resend_ns
-        self._ping_ns = ping_ns
+    The wait before that doubles up to a bound until frames are answered, or the correlator shows that it lives.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._wait_ns = limits.resend_ns
         self._runs: OrderedDict[int, _Run] = OrderedDict()
         self._in_flight = 0
+        self._sizes: dict[tuple[int, int], int] = {}
+        self._bytes_in_flight = 0
         self._progress_ns = 0
         self._spoke_ns = 0
+        self._asked_ns: int | None = None
         self.resends = 0
         self.refused = 0
         self.refusal = ""  # the reason of the first
@@ -59,6 +74,19 @@ class Sender:
     def waiting(self) -> int:
         """Frames that no answer covers yet."""
         return sum(len(run.unsent) + len(run.sent) for run in self._runs.values())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the bytes in flight leave room for one more frame."""
+        return self._bytes_in_flight < self._limits.window_bytes
+
+    @property
+    def _may_send(self) -> bool:
+        return self._in_flight < self._limits.window_frames and self.has_room
+
+    def silence_ns(self, now_ns: int) -> int:
+        """Return how long the correlator has owed any answer."""
+        return 0 if self._asked_ns is None else now_ns - self._asked_ns
 
     def add(self, run: int, sequence: int) -> None:
         """Take a frame that was spooled."""
@@ -70,25 +98,37 @@ class Sender:
         if known is None:
             return
         while known.sent and known.sent[0] <= sequence:
-            known.sent.popleft()
-            self._in_flight -= 1
+            self._landed(run, known.sent.popleft())
         while known.unsent and known.unsent[0] <= sequence:
             known.unsent.popleft()
-        if not known.sent and not known.unsent and next(reversed(self._runs)) != run:
-            del self._runs[run]
+        self._tidy(run)
+
+    def drop(self, run: int, sequence: int) -> bool:
+        """Drop one frame and nothing before it: refused, or its bytes are gone; tell whether it was there."""
+        known = self._runs.get(run)
+        if known is None:
+            return False
+        for frames in (known.sent, known.unsent):
+            if frames and frames[0] <= sequence <= frames[-1] and sequence in frames:
+                frames.remove(sequence)
+                if frames is known.sent:
+                    self._landed(run, sequence)
+                self._tidy(run)
+                return True
+        return False
 
     def messages(self, now_ns: int) -> list[Message]:
         """Return what to send now."""
-        if self._in_flight and now_ns - self._progress_ns >= self._resend_ns:
+        if self._in_flight and now_ns - self._progress_ns >= self._wait_ns:
             self._start_over(now_ns)
         messages: list[Message] = []
         for number, run in self._runs.items():
             if not run.unsent:
                 continue
-            if not run.greeted and self._in_flight < self._window:
+            if not run.greeted and self._may_send:
                 run.greeted = True
                 messages.append(Hello(number))
-            while run.unsent and self._in_flight < self._window:
+            while run.unsent and self._may_send:
                 if self._in_flight == 0:
                     self._progress_ns = now_ns
                 sequence = run.unsent.popleft()
@@ -97,14 +137,20 @@ class Sender:
                 messages.append(Send(number, sequence))
             if run.unsent:
                 break
-        if not messages and now_ns - self._spoke_ns >= self._ping_ns:
+        if not messages and now_ns - self._spoke_ns >= self._limits.ping_ns:
             messages.append(Ping())
         if messages:
             self._spoke_ns = now_ns
+            self._asked_ns = now_ns if self._asked_ns is None else self._asked_ns
         return messages
 
+    def sent(self, run: int, sequence: int, size_bytes: int) -> None:
+        """Note that a frame went out, and its size."""
+        self._sizes[run, sequence] = size_bytes
+        self._bytes_in_flight += size_bytes
+
     def put_back(self, messages: Sequence[Message]) -> None:
-        """Take back the last of ``messages``, which the socket had no room for: they go out first next time."""
+        """Take back the last of ``messages``, for which there was no room: they go out first next time."""
         for message in reversed(messages):
             match message:
                 case Hello(number):
@@ -116,23 +162,31 @@ class Sender:
                 case Ping():
                     pass
 
-    def lost(self, run: int, sequence: int) -> None:
-        """Drop one frame whose bytes are gone, and nothing before it."""
-        known = self._runs.get(run)
-        if known is not None and sequence in known.sent:
-            known.sent.remove(sequence)
-            self._in_flight -= 1
-
     def answered(self, answer: Answer, now_ns: int) -> bool:
-        """Take an answer; return whether the frames it covers may leave the spool."""
+        """Take an answer; return whether what it covers may leave the spool: all up to it, or the refused one."""
+        self._asked_ns = None
         if answer.kind not in (WELCOME, ACK, REFUSED):
+            self._wait_ns = self._limits.resend_ns
             return False
-        if answer.kind == REFUSED:
+        waiting = self.waiting
+        if answer.kind != REFUSED:
+            self.forget(answer.run, answer.sequence)
+        elif self.drop(answer.run, answer.sequence):
             self.refused += 1
             self.refusal = self.refusal or answer.reason or "no reason given"
+        if self.waiting < waiting:
+            self._wait_ns = self._limits.resend_ns
         self._progress_ns = now_ns
-        self.forget(answer.run, answer.sequence)
         return True
+
+    def _landed(self, run: int, sequence: int) -> None:
+        self._in_flight -= 1
+        self._bytes_in_flight -= self._sizes.pop((run, sequence), 0)
+
+    def _tidy(self, run: int) -> None:
+        known = self._runs[run]
+        if not known.sent and not known.unsent and next(reversed(self._runs)) != run:
+            del self._runs[run]
 
     def _start_over(self, now_ns: int) -> None:
         """No answer for too long: the correlator may have restarted, so greet and send again."""
@@ -142,4 +196,7 @@ class Sender:
             run.sent.clear()
             run.greeted = False
         self._in_flight = 0
+        self._sizes.clear()
+        self._bytes_in_flight = 0
         self._progress_ns = now_ns
+        self._wait_ns = min(2 * self._wait_ns, max(self._limits.resend_max_ns, self._limits.resend_ns))

@@ -138,8 +138,14 @@ class Spool:
         for segment in self._segments:
             while segment.run == run and segment.places and next(iter(segment.places)) <= sequence:
                 segment.places.popitem(last=False)
-        while self._segments and not self._segments[0].places and self._may_go(self._segments[0]):
-            self._delete_oldest()
+        self._delete_answered()
+
+    def drop(self, run: int, sequence: int) -> None:
+        """Give up one frame, which the correlator refused, and nothing before it."""
+        for segment in self._segments:
+            if segment.run == run and segment.places.pop(sequence, None) is not None:
+                break
+        self._delete_answered()
 
     def close(self) -> None:
         """Close the files; delete the last segment when nothing in it waits."""
@@ -149,6 +155,10 @@ class Spool:
                 self._delete_oldest()
         finally:
             os.close(self._lock)
+
+    def _delete_answered(self) -> None:
+        while self._segments and not self._segments[0].places and self._may_go(self._segments[0]):
+            self._delete_oldest()
 
     def _may_go(self, segment: Segment) -> bool:
         # The segment being written stays until it is full, or every frame would make a file.

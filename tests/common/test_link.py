@@ -5,15 +5,63 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import WireError
-from common.link import ACK, PING, PONG, REFUSED, WELCOME, Answer, is_local, pack_answer, unpack_answer
+from common.link import (
+    ACK,
+    FRAME,
+    HELLO,
+    LINK_VERSION,
+    PING,
+    PONG,
+    REFUSED,
+    VERSION,
+    WELCOME,
+    Answer,
+    is_local,
+    pack_answer,
+    pack_frame,
+    pack_hello,
+    pack_version,
+    unpack_answer,
+    unpack_frame,
+    unpack_hello,
+)
 
 marks = st.integers(0, (1 << 64) - 1)
-kinds = st.sampled_from([WELCOME, ACK, REFUSED])
+kinds = st.sampled_from([ACK, REFUSED])
 
 
 @given(kind=kinds, run=marks, sequence=marks, reason=st.text(st.characters(codec="utf-8"), max_size=255))
 def test_an_answer_comes_back_as_it_was_packed(kind, run, sequence, reason):
     assert unpack_answer(pack_answer(kind, run, sequence, reason)) == Answer(kind, run, sequence, reason)
+
+
+@given(run=marks, sequence=marks, frame=st.binary(max_size=40))
+def test_a_frame_comes_back_with_its_numbers(run, sequence, frame):
+    assert unpack_frame(pack_frame(run, sequence, frame)) == (run, sequence, frame)
+
+
+@pytest.mark.parametrize(
+    "parts", [[FRAME, b""], [FRAME, bytes(16)], [FRAME, bytes(15), b""], [FRAME, bytes(16), b"", b""]]
+)
+def test_a_frame_without_its_numbers_is_none(parts):
+    with pytest.raises(WireError) as caught:
+        unpack_frame(parts)
+    assert caught.value.reason == "envelope"
+
+
+def test_a_hello_tells_the_version_of_the_link_before_its_header():
+    assert unpack_hello(pack_hello(b"header")) == (LINK_VERSION, b"header")
+    assert unpack_hello([HELLO, b"header of version 1"]) == (1, b"")
+    assert unpack_hello(pack_hello(b"header of another", version=77)) == (77, b"")
+    with pytest.raises(WireError):
+        unpack_hello([HELLO, b"", b"header"])
+
+
+def test_a_welcome_of_another_version_is_that_news_and_no_welcome():
+    assert unpack_answer(pack_answer(WELCOME, 5, 6)) == (WELCOME, 5, 6, "")
+    assert unpack_answer([WELCOME, bytes(16), b""]) == (VERSION, 0, 1, "")
+    assert unpack_answer([WELCOME, bytes(16), b"\0\x09"]) == (VERSION, 0, 9, "")
+    assert unpack_answer(pack_version()) == (VERSION, 0, LINK_VERSION, "")
 
 
 def test_a_pong_speaks_of_no_run():
@@ -39,7 +87,7 @@ def test_any_parts_are_an_answer_or_a_wire_error(parts):
         answer = unpack_answer(parts)
     except WireError:
         return
-    assert answer.kind in (WELCOME, ACK, REFUSED, PONG)
+    assert answer.kind in (WELCOME, ACK, REFUSED, VERSION, PONG)
     assert len(answer.reason) <= 255
 
 

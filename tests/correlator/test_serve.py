@@ -81,7 +81,7 @@ def test_an_unreadable_frame_is_refused_and_the_next_is_stored(db: Path) -> None
     with serving(db) as correlator, Sensor(correlator.endpoint) as sensor:
         sensor.hello(header())
         sensor.send(batch([flow(1)], 1))
-        sensor.send_raw(encode_frame(batch([flow(2)], 2))[:-1] + b"\xff")
+        sensor.send_raw(2, encode_frame(batch([flow(2)], 2))[:-1] + b"\xff")
         sensor.send(batch([flow(3)], 3))
         answers = sensor.answered_up_to(3)
         while not any(answer.kind == REFUSED for answer in answers):

@@ -18,7 +18,7 @@ from rec_router import Router, until
 
 from common.errors import UserError
 from common.flowlog import Frame, check_file_header, decode_frame, decode_payload, scan_frames
-from common.link import REFUSED, pack_answer
+from common.link import REFUSED, pack_answer, unpack_frame
 from common.records import RecordReader, SensorStats
 from sensor.batching import Batcher
 from sensor.capture.device import CaptureError
@@ -89,10 +89,10 @@ def test_open_flows_are_written_when_a_capture_is_stopped(tmp_path: Path) -> Non
 class RefusingRouter(Router):
     """A correlator that takes no frame."""
 
-    def _frame(self, peer: bytes, raw: bytes, *, acknowledge: bool) -> None:
+    def _frame(self, peer: bytes, parts: list[bytes], *, acknowledge: bool) -> None:
         del acknowledge
-        batch = decode_frame(raw)
-        self.send(peer, pack_answer(REFUSED, batch.run, batch.sequence, "field 3 is no number"))
+        run, sequence, _ = unpack_frame(parts)
+        self.send(peer, pack_answer(REFUSED, run, sequence, "field 3 is no number"))
 
 
 @pytest.fixture

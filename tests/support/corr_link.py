@@ -14,7 +14,7 @@ from typing import Self
 import zmq
 
 from common.flowlog import Batch, encode_frame
-from common.link import FRAME, HELLO, PING, Answer, unpack_answer
+from common.link import PING, Answer, pack_frame, pack_hello, unpack_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_MS = 20_000
@@ -37,17 +37,20 @@ class Sensor:
         self._context.term()
 
     def hello(self, header: Batch) -> Answer:
-        self._socket.send_multipart([HELLO, encode_frame(header)])
+        self.say(pack_hello(encode_frame(header)))
         return self.answer()
 
     def send(self, batch: Batch) -> None:
-        self.send_raw(encode_frame(batch))
+        self.send_raw(batch.sequence, encode_frame(batch), batch.run)
 
-    def send_raw(self, frame: bytes) -> None:
-        self._socket.send_multipart([FRAME, frame])
+    def send_raw(self, sequence: int, frame: bytes, run: int = 7) -> None:
+        self.say(pack_frame(run, sequence, frame))
+
+    def say(self, parts: list[bytes]) -> None:
+        self._socket.send_multipart(parts)
 
     def ping(self) -> Answer:
-        self._socket.send_multipart([PING])
+        self.say([PING])
         return self.answer()
 
     def answer(self) -> Answer:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import zmq
 
 from common.flowlog import Batch, decode_frame
-from common.link import ACK, FRAME, HELLO, PING, PONG, WELCOME, pack_answer
+from common.link import ACK, FRAME, HELLO, PING, PONG, WELCOME, pack_answer, unpack_frame, unpack_hello
 
 DEADLINE_S = 20
 
@@ -50,12 +50,12 @@ class Router:
             if parts[0] == PING:
                 self.send(peer, [PONG])
             elif parts[0] == HELLO:
-                header = decode_frame(parts[1])
+                header = decode_frame(unpack_hello(parts)[1])
                 self.headers.append(header)
                 self._greeted[peer] = header.run
                 self.send(peer, pack_answer(WELCOME, header.run, self.marks.get(header.run, 0)))
             elif parts[0] == FRAME and peer in self._greeted:
-                self._frame(peer, parts[1], acknowledge=acknowledge)
+                self._frame(peer, parts, acknowledge=acknowledge)
 
     def send(self, peer: bytes, parts: list[bytes]) -> None:
         """Send to one sensor."""
@@ -71,8 +71,10 @@ class Router:
         self._socket.close()
         self._context.term()
 
-    def _frame(self, peer: bytes, raw: bytes, *, acknowledge: bool) -> None:
+    def _frame(self, peer: bytes, parts: list[bytes], *, acknowledge: bool) -> None:
+        run, sequence, raw = unpack_frame(parts)
         batch = decode_frame(raw)
+        assert (batch.run, batch.sequence) == (run, sequence)
         assert batch.run == self._greeted[peer], "a frame of another run than the hello"
         mark = self.marks.get(batch.run, 0)
         if batch.sequence > mark:

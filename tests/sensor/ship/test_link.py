@@ -10,7 +10,7 @@ from rec_router import Router, until
 
 from common.errors import UserError
 from common.flowlog import decode_frame
-from common.link import FRAME, HELLO, PING, REFUSED, pack_answer
+from common.link import FRAME, HELLO, PING, REFUSED, VERSION, pack_answer
 from sensor.batching import NumberedFrame
 from sensor.config import ShipConfig
 from sensor.ship.link import Shipper
@@ -210,6 +210,59 @@ def test_the_first_refusal_is_said_and_all_are_counted(setup):
     until(lambda: not shipper.waiting, setup.both(shipper, router, acknowledge=False))
     assert (shipper.refused, shipper.refusal) == (2, "field 3")
     assert shipper.news == ["the correlator refused a frame: field 3; what it refuses is not stored"]
+
+
+def test_a_refused_frame_leaves_those_before_it_in_the_spool(setup):
+    shipper, router = setup.shipper(), setup.router()
+    setup.take(shipper, 1, 3)
+    until(lambda: len(router.frames) > 2, setup.both(shipper, router, acknowledge=False))
+    router.send_all(pack_answer(REFUSED, RUN, 2, "why"))
+    until(lambda: shipper.refused, setup.both(shipper, router, acknowledge=False))
+    assert shipper.waiting == 2
+    assert [shipper.spool.read(RUN, sequence) for sequence in (1, 2, 3)] == [frame(1), None, frame(3)]
+
+
+def test_a_silent_correlator_is_said_once_with_how_long_and_so_is_its_return(setup):
+    shipper = setup.shipper()
+    setup.take(shipper, 1, 2)
+    for _ in range(90):
+        setup.now_ns += S
+        shipper.turn(setup.now_ns)
+    (line,) = shipper.news
+    assert "has not answered for 30 s; 2 frames wait in" in line
+    router = setup.router()
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert shipper.news[1].endswith(" s")
+    assert "answers again, after" in shipper.news[1]
+    assert len(shipper.news) == 2
+
+
+def test_a_correlator_of_another_version_is_said_once_and_the_frames_stay(setup):
+    shipper, router = setup.shipper(), setup.router()
+    setup.take(shipper, 1, 1)
+    until(lambda: router.frames, setup.both(shipper, router, acknowledge=False))
+    shipper.news.clear()
+    for _ in range(2):
+        router.send_all([VERSION, b"\0\x07"])
+        until(lambda: shipper.news, setup.both(shipper, router, acknowledge=False))
+    (line,) = shipper.news
+    assert line.endswith(
+        "speaks version 7 of the link, this sensor 2: upgrade the older one; the spool keeps the frames"
+    )
+    assert shipper.waiting == 1
+
+
+def test_the_window_in_bytes_holds_back_what_is_more(setup):
+    shipper, router = setup.shipper(window_bytes=1 << 16), setup.router()
+    size = len(frame(1))
+    count = (1 << 16) // size + 50
+    setup.take(shipper, 1, count)
+    shipper._sender._limits = shipper._sender._limits._replace(window_frames=10_000, window_bytes=3 * size)
+    until(lambda: router.frames, setup.both(shipper, router, acknowledge=False))
+    assert shipper._sender._bytes_in_flight <= 4 * size
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert set(sequences(router)) == set(range(1, count + 1))
+    assert shipper._sender._bytes_in_flight == 0
 
 
 def test_damage_in_the_spool_is_news(setup):

@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from common.link import ACK, PONG, REFUSED, WELCOME, Answer
-from sensor.ship.sender import Hello, Message, Ping, Send, Sender
+from sensor.ship.sender import Hello, Limits, Message, Ping, Send, Sender
 
-RESEND, PING = 5, 10
+RESEND, RESEND_MAX, PING = 5, 20, 10
+BYTES = 1 << 20
 A, B = 1, 2
 
 
 def sender_with(window: int = 3, **frames: int) -> Sender:
     """A sender with so many frames of the runs a, b, ..."""
-    sender = Sender(window, RESEND, PING)
+    sender = Sender(Limits(window, BYTES, RESEND, RESEND_MAX, PING))
     for name, count in frames.items():
         for sequence in range(1, count + 1):
             sender.add({"a": A, "b": B}[name], sequence)
@@ -100,6 +101,67 @@ def test_a_refused_frame_is_counted_and_never_sent_again():
     assert sender.messages(1 + RESEND) == [Hello(A), Send(A, 2)]
 
 
+def test_a_refusal_covers_its_own_frame_and_none_before_it():
+    sender = sender_with(window=3, a=5)
+    sender.messages(0)
+    sender.answered(ack(A, 3, REFUSED), 1)
+    sender.answered(ack(A, 3, REFUSED), 1)
+    sender.answered(ack(A, 5, REFUSED), 1)
+    sender.answered(ack(9, 1, REFUSED), 1)
+    assert (sender.waiting, sender.refused) == (3, 2)
+    assert sender.messages(1) == [Send(A, 4)]
+    assert sender.messages(2 + RESEND) == [Hello(A), *sends(A, 1, 2, 4)]
+
+
+def resend_times(sender: Sender, first: int, until: int) -> list[int]:
+    return [now for now in range(first, until) if any(isinstance(found, Send) for found in sender.messages(now))]
+
+
+def test_the_wait_before_a_resend_doubles_up_to_its_bound():
+    assert resend_times(sender_with(a=1), 0, 80) == [0, 5, 15, 35, 55, 75]
+
+
+@pytest.mark.parametrize("answer", [ack(A, 1), ack(0, 0, PONG)])
+def test_progress_or_a_sign_of_life_ends_the_longer_waits(answer):
+    sender = sender_with(window=2, a=2)
+    assert resend_times(sender, 0, 17) == [0, 5, 15]
+    sender.answered(answer, 17)
+    assert resend_times(sender, 17, 35)[0] <= 22
+
+
+def test_a_welcome_that_covers_nothing_does_not_end_the_longer_waits():
+    sender = sender_with(a=1)
+    assert resend_times(sender, 0, 16) == [0, 5, 15]
+    sender.answered(ack(A, 0, WELCOME), 16)
+    assert resend_times(sender, 16, 40) == [36]
+
+
+def test_the_window_is_bounded_in_bytes_too_and_always_lets_one_frame_through():
+    sender = sender_with(window=4, a=4)
+    for sequence in (1, 2):
+        assert sender.has_room
+        sender.messages(0)
+        sender.sent(A, sequence, BYTES // 2)
+    assert not sender.has_room
+    sender.add(A, 5)
+    assert sender.messages(1) == []
+    sender.answered(ack(A, 1), 1)
+    assert sender.messages(1) == sends(A, 5)
+    sender.sent(A, 5, 9 * BYTES)
+    sender.answered(ack(A, 5), 2)
+    assert sender.has_room
+
+
+def test_silence_is_measured_from_the_first_message_that_nobody_answered():
+    sender = sender_with(a=1)
+    assert sender.silence_ns(100) == 0
+    sender.messages(100)
+    sender.messages(100 + RESEND)
+    assert sender.silence_ns(130) == 30
+    sender.answered(ack(0, 0, PONG), 131)
+    assert sender.silence_ns(140) == 0
+
+
 def test_a_pong_covers_nothing():
     sender = sender_with(a=1)
     sender.messages(0)
@@ -146,7 +208,7 @@ def test_forgetting_a_run_that_is_not_the_last_leaves_the_others():
     assert sender.messages(RESEND) == [Hello(A), Send(A, 2), Hello(B), *sends(B, 1, 2)]
     sender.forget(A, 2)
     sender.forget(A, 2)
-    assert sender.messages(2 * RESEND) == [Hello(B), *sends(B, 1, 2)]
+    assert sender.messages(3 * RESEND) == [Hello(B), *sends(B, 1, 2)]
 
 
 def test_what_the_socket_had_no_room_for_goes_out_before_anything_later():
@@ -175,9 +237,10 @@ def test_a_sign_of_life_without_room_is_let_be():
 def test_a_frame_whose_bytes_are_gone_leaves_the_window_alone():
     sender = sender_with(window=3, a=4)
     sender.messages(0)
-    sender.lost(A, 2)
-    sender.lost(A, 4)
-    sender.lost(9, 1)
+    assert sender.drop(A, 2)
+    assert not sender.drop(A, 2)
+    assert not sender.drop(A, 5)
+    assert not sender.drop(9, 1)
     assert sender.waiting == 3
     assert sender.messages(1) == [Send(A, 4)]
     assert sender.messages(RESEND + 1) == [Hello(A), *sends(A, 1, 3, 4)]
@@ -192,7 +255,7 @@ class LinkModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sender = Sender(4, RESEND, PING)
+        self.sender = Sender(Limits(4, BYTES, RESEND, RESEND_MAX, PING))
         self.now = 0
         self.run = 1
         self.added: dict[int, int] = {1: 0}
@@ -201,6 +264,7 @@ class LinkModel(RuleBasedStateMachine):
         self.answers: deque[Answer] = deque()
         self.greeted: int | None = None
         self.stored: list[tuple[int, int]] = []
+        self.refused: list[tuple[int, int]] = []
         self.marks: dict[int, int] = {}
 
     @rule(count=st.integers(1, 6))
@@ -243,9 +307,11 @@ class LinkModel(RuleBasedStateMachine):
         if sequence > mark:
             skipped = {(run, between) for between in range(mark + 1, sequence)}
             assert skipped <= self.dropped, "a frame overtook others"
-            self.stored.append((run, sequence))
+            (self.refused if refusing else self.stored).append((run, sequence))
             self.marks[run] = sequence
-        self.answers.append(ack(run, self.marks[run], REFUSED if refusing else ACK))
+            self.answers.append(ack(run, sequence, REFUSED if refusing else ACK))
+        else:
+            self.answers.append(ack(run, self.marks[run]))
 
     @rule(count=st.integers(1, 9))
     def answers_arrive(self, count):
@@ -278,7 +344,9 @@ class LinkModel(RuleBasedStateMachine):
     @invariant()
     def nothing_is_forgotten_before_it_is_stored_or_dropped(self):
         for run, last in self.added.items():
-            for sequence in range(1, min(self.first_waiting(run), last + 1)):
+            state = self.sender._runs.get(run)
+            waiting = {*state.sent, *state.unsent} if state else set()
+            for sequence in set(range(1, last + 1)) - waiting:
                 assert sequence <= self.marks.get(run, 0) or (run, sequence) in self.dropped
 
     @invariant()
@@ -293,11 +361,11 @@ class LinkModel(RuleBasedStateMachine):
             self.turn(room=99)
             self.correlator_takes(count=999, refusing=False)
             self.answers_arrive(count=999)
-            self.now += RESEND
+            self.now += RESEND_MAX
         assert self.sender.waiting == 0
         everything = {(run, sequence) for run, last in self.added.items() for sequence in range(1, last + 1)}
-        assert set(self.stored) | self.dropped == everything
-        assert len(self.stored) == len(set(self.stored))
+        assert set(self.stored) | set(self.refused) | self.dropped == everything
+        assert len(self.stored) + len(self.refused) == len({*self.stored, *self.refused})
 
 
 TestLinkModel = LinkModel.TestCase

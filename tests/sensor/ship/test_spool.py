@@ -424,3 +424,17 @@ def test_every_frame_is_held_answered_or_counted_as_dropped(steps, segment_bytes
         assert {sequence for _, sequence in left} >= set(waiting)
         assert left == sorted(left)
         after.close()
+
+
+class TestRefusedFrames:
+    def test_one_frame_is_given_up_and_none_before_it(self, directory):
+        held = spool(directory, segment_bytes=1)
+        for sequence in (1, 2, 3):
+            held.append(sequence, frame(sequence))
+        held.drop(RUN, 2)
+        held.drop(RUN, 9)
+        assert [held.read(RUN, sequence) for sequence in (1, 2, 3)] == [frame(1), None, frame(3)]
+        assert held.frames_dropped == 0
+        held.acknowledge(RUN, 1)
+        assert segments(directory) == [f"{RUN:020d}-000003.flowlog"]
+        held.close()
