@@ -21,6 +21,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import count
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgpack
@@ -28,7 +29,7 @@ from msgspec import Meta, MsgspecError
 from msgspec.msgpack import Decoder
 
 from common.errors import WireError
-from common.records import COUNT, NAME, RECORD_TYPES, UINT63_MAX, are_good, good_flow_row
+from common.records import COUNT, NAME, RECORD_TYPES, UINT63_MAX, are_good, good_flow_row, shown
 
 MAGIC: Final = b"\x89TWFLOW\n"
 VERSION: Final = 1
@@ -49,6 +50,11 @@ _RESYNC_BYTES: Final = 64 << 20
 _RESYNC_TIMES_SIZE: Final = 4
 _TRY_BYTES: Final = 256  # what a try costs beside the checksum
 
+
+# What a map costs in memory is many times what it costs on the wire, so all of a batch's are counted. A record
+# has one or two, of at most 64 items.
+_MAX_BATCH_MAPS: Final = 4 * MAX_BATCH_RECORDS
+_MAX_MAP_ITEMS: Final = 1024
 
 # What flow batches of this version begin with.
 _FLOW_BATCH: Final = b"\x98%c\xa4flow" % VERSION
@@ -167,15 +173,24 @@ def _good_flows(payload: bytes | memoryview) -> Batch | None:
 
 
 def _any_batch(payload: bytes | memoryview) -> Batch:
+    maps = count(1)
+
+    def counted(one: dict[str, Any]) -> dict[str, Any]:
+        if next(maps) > _MAX_BATCH_MAPS:
+            raise ValueError(f"more than {_MAX_BATCH_MAPS} maps")
+        return one
+
     try:
-        items = msgpack.unpackb(payload, use_list=False)
+        items = msgpack.unpackb(
+            payload, use_list=False, object_hook=counted, ext_hook=_no_extension, max_map_len=_MAX_MAP_ITEMS
+        )
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise WireError("msgpack", f"not a msgpack batch: {error}") from None
+        raise WireError("msgpack", f"not a msgpack batch: {str(error) or 'nested too deep'}") from None
     if not isinstance(items, tuple) or len(items) < 8:
         raise WireError("batch_shape", "a batch is an array of at least 8 items")
     version, kind, sensor, run, sequence, first_ns, last_ns, records = items[:8]
     if type(version) is not int or version != VERSION:
-        raise WireError("version", f"batch version {version!r:.20}, this program reads {VERSION}")
+        raise WireError("version", f"batch version {shown(version)}, this program reads {VERSION}")
     if not (_is_name(kind) and _is_name(sensor)):
         raise WireError("batch_shape", "kind and sensor are short printable texts")
     if not all(type(n) is int and 0 <= n <= UINT63_MAX for n in (run, sequence, first_ns, last_ns)):
@@ -183,6 +198,10 @@ def _any_batch(payload: bytes | memoryview) -> Batch:
     if not isinstance(records, tuple) or len(records) > MAX_BATCH_RECORDS:
         raise WireError("batch_shape", f"a batch holds an array of at most {MAX_BATCH_RECORDS} records")
     return Batch(kind, sensor, run, sequence, first_ns, last_ns, records)
+
+
+def _no_extension(code: int, _data: bytes) -> object:
+    raise ValueError(f"extension type {code}")
 
 
 def decode_frame(data: bytes | memoryview) -> Batch:

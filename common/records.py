@@ -296,8 +296,13 @@ RECORD_TYPES: Final[Mapping[str, type[FlowRecord | SensorStats | SensorAlarm]]] 
 }
 
 
-def fields_of(record_type: type[Any]) -> tuple[FieldDoc, ...]:
+def fields_of(record_type: Any) -> tuple[FieldDoc, ...]:
     """Return the documented fields of a record type, in wire order."""
+    return _fields_of(record_type)
+
+
+@cache  # a header from outside asks for them again, and that costs a millisecond
+def _fields_of(record_type: Any) -> tuple[FieldDoc, ...]:
     hints = get_type_hints(record_type, include_extras=True)
     defaults = record_type._field_defaults
     return tuple(
@@ -394,13 +399,21 @@ class RecordReader(Generic[R]):
         return self._type._make(values)
 
     def _wrong(self, index: int, value: object) -> WireError:
-        return WireError("record_value", f"{self._fields[index].name} is {value!r:.80}")
+        return WireError("record_value", f"{self._fields[index].name} is {shown(value)}")
 
     def _mapped(self, row: tuple[object, ...]) -> tuple[object, ...]:
         return tuple(
             field.default if position is None else row[position]
             for field, position in zip(self._fields, self._positions, strict=True)
         )
+
+
+def shown(value: object) -> str:
+    """Return a value from the wire for an error's text; arrays and maps, of any size and depth, by their size only."""
+    if isinstance(value, tuple | dict):
+        return f"{'a map' if isinstance(value, dict) else 'an array'} of {len(value)}"
+    start = value[:80] if isinstance(value, str | bytes) else value
+    return f"{start!r:.80}"
 
 
 def check_flow(record: FlowRecord) -> None:

@@ -192,6 +192,35 @@ class TestOneFrame:
     def test_items_after_the_eighth_are_left_to_newer_programs(self):
         assert decode_payload(payload_of(1, "flow", "s", 1, 2, 3, 4, [], "more", {})).last_ns == 4
 
+    @pytest.mark.parametrize("depth", [600, 1000, 1020])
+    def test_a_version_or_a_value_nested_deep_is_a_wire_error(self, depth):
+        deep = b"\x91" * depth + b"\xc0"
+        good = msgpack.packb([1, "flow", "tap-1", RUN, 1, T0, T0, [flow()._replace(host="HOST")]])
+        with pytest.raises(WireError, match="batch version an array of 1, this program reads 1"):
+            decode_payload(b"\x98" + deep + good[2:])
+        batch = decode_payload(good.replace(msgpack.packb("HOST"), deep))
+        with pytest.raises(WireError, match=r"^host is an array of 1$"):
+            RecordReader(FlowRecord, FlowRecord._fields).read(batch.records[0])
+
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            (b"\x80" * 100_000, "more than 16384 maps"),
+            (b"\xd4\x05a" * 100_000, "extension type 5"),
+            (b"\xc0" * 99_999 + b"\xde\x04\x01" + b"\xa1a\x01" * 0x401, "1025 exceeds max_map_len"),
+        ],
+        ids=["maps", "extensions", "a map"],
+    )
+    def test_values_that_cost_much_more_memory_than_bytes_are_a_wire_error(self, values, words):
+        before = msgpack.packb([1, "beacon", "tap-1", RUN, 1, T0, T0, [[]]])[:-1]
+        with pytest.raises(WireError, match=words):
+            decode_payload(before + b"\xdd" + struct.pack(">I", 100_000) + values)
+
+    def test_the_maps_that_records_have_are_not_too_many(self):
+        rows = [flow(flow_id=number, facts={"a": 1}) for number in range(MAX_BATCH_RECORDS)]
+        batch = decode_frame(encode_frame(Batch("later", "tap-1", RUN, 1, T0, T0, rows)))
+        assert list(batch.records) == rows
+
     def test_a_batch_over_the_limits_is_not_written(self):
         with pytest.raises(ValueError, match="at most 4096 records"):
             frame(1, [()] * (MAX_BATCH_RECORDS + 1))
