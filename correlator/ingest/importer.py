@@ -21,6 +21,7 @@ from correlator.ingest.receiver import Duplicate, Refused
 from correlator.store.writer import uncollected
 
 _FRAMES_PER_COMMIT: Final = 16
+_BYTES_PER_COMMIT: Final = 16 << 20  # of frames, for decoded they are ten and more times that
 _READERS: Final = {
     Format.NDJSON: read_ndjson,
     Format.CSV: read_csv,
@@ -63,6 +64,7 @@ class Importer:
         self._now_ns = now_ns
         self._complain = complain
         self._offset = 0
+        self._decoded_bytes = 0
         self.tally = Tally()
 
     def run(self, source: Input, advance: Advance) -> None:
@@ -101,7 +103,12 @@ class Importer:
     @uncollected()
     def _store_some(self, name: str, frames: Iterator[Batch]) -> bool:
         """Store the next frames; False when there are none."""
-        batch = list(islice(frames, _FRAMES_PER_COMMIT))
+        batch: list[Batch] = []
+        self._decoded_bytes = 0
+        for frame in frames:
+            batch.append(frame)
+            if len(batch) == _FRAMES_PER_COMMIT or self._decoded_bytes >= _BYTES_PER_COMMIT:
+                break
         if batch:
             stored = self._pipeline.store_frames(batch, self._now_ns)
             self.tally.add(stored)
@@ -117,6 +124,7 @@ class Importer:
                 continue
             try:
                 batch = decode_payload(item.payload)
+                self._decoded_bytes += len(item.payload)
                 if batch.kind != "header":
                     yield batch
                 else:

@@ -15,6 +15,8 @@ _MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + FRAME_OVERHEAD + 1024
 # What waits for one connection is at most this many messages, 64 MiB of the largest; sensors that keep to their window
 # of 8 MiB hold less. As many as one transaction takes by default, so that one sensor alone fills it.
 _QUEUED_MESSAGES: Final = 16
+# What is taken at once is decoded before any of it is stored: ten and more times as much memory.
+_TURN_BYTES: Final = 16 << 20
 
 
 class Link:
@@ -37,13 +39,15 @@ class Link:
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def receive(self, timeout_ms: int, limit: int) -> list[Message]:
-        """Return the messages that are there, up to a limit; wait for the first one."""
+        """Return the messages that are there, up to a limit and 16 MiB; wait for the first one."""
         messages: list[Message] = []
+        taken_bytes = 0
         try:
             if not self._socket.poll(timeout_ms):
                 return messages
-            while len(messages) < limit:
+            while len(messages) < limit and taken_bytes < _TURN_BYTES:
                 peer, *parts = self._socket.recv_multipart(zmq.DONTWAIT)
+                taken_bytes += sum(map(len, parts))
                 messages.append(Message(peer, parts))
         except zmq.Again:
             pass
