@@ -262,6 +262,7 @@ class SensorStats(NamedTuple):
     frames_unacknowledged: Annotated[int, COUNT, "frames waiting for the correlator"] = 0
     frames_dropped: Annotated[int, COUNT, "frames dropped at the spool's bound"] = 0
     spool_bytes: Annotated[int, COUNT, "bytes on disk that wait for the correlator"] = 0
+    heartbeat_s: Annotated[int, COUNT, "the next statistics come this soon; 0 when none need come, as after files"] = 0
 
 
 class SensorAlarm(NamedTuple):

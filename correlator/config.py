@@ -50,6 +50,18 @@ class Thresholds(Struct, frozen=True, kw_only=True):
     channel_period: ChannelThresholds = ChannelThresholds()
 
 
+class SensorLimits(Struct, frozen=True, kw_only=True):
+    """[sensors]: when a sensor's own state is an alarm; 0 turns a rule off."""
+
+    severity: Severity = Severity.HIGH
+    silent_after_s: Limit = 300
+    drop_percent: Annotated[float, Meta(ge=0, le=100)] = 0.1
+    spool_bytes: Limit = 256 << 20
+    spool_frames: Limit = 10_000
+    no_traffic_after_s: Limit = 900
+    clock_off_s: Limit = 60
+
+
 class ServeSettings(Struct, frozen=True, kw_only=True):
     """[serve]: the service that sensors ship to."""
 
@@ -63,4 +75,5 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     store: StoreSettings = StoreSettings()
     thresholds: Thresholds = Thresholds()
+    sensors: SensorLimits = SensorLimits()
     serve: ServeSettings = ServeSettings()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from common.records import SensorStats
+from correlator.detect.sensors import Account
 from correlator.views.figures import Figures
 
 
@@ -71,6 +73,9 @@ class SensorRow(NamedTuple):
     source: str | None
     first_contact_ns: int
     last_contact_ns: int
+    link_contact_ns: int | None
+    """None for names that files were imported under."""
+    retired_ns: int | None
     records_stored: int
     records_duplicate: int
     records_refused: int
@@ -78,7 +83,8 @@ class SensorRow(NamedTuple):
     frames_duplicate: int
     frames_missing: int
     runs: int
-    stats: dict[str, int | str | dict[str, int]] | None
+    stats: SensorStats | None
+    account: Account | None
 
 
 class AlarmRow(NamedTuple):

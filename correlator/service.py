@@ -11,6 +11,7 @@ from typing import Final
 import zmq
 
 from common.errors import UserError
+from common.notify import Notifier
 from correlator.config import Settings
 from correlator.ingest.peers import Delivery, Peers
 from correlator.ingest.pipeline import Pipeline
@@ -18,6 +19,7 @@ from correlator.ingest.receiver import Verdict
 from correlator.ingest.zmqlink import Link
 from correlator.store.database import Store, StoreUnavailableError
 from correlator.store.writer import Writer
+from correlator.watch import Watch
 
 _POLL_MS: Final = 250
 _RETRY_S: Final = 0.5
@@ -33,9 +35,12 @@ class Service:
         self._settings = settings
         self._endpoint = endpoint
         self._say = say
-        self._pipeline = Pipeline(Writer(store), settings.thresholds)
+        writer = Writer(store)
+        self._pipeline = Pipeline(writer, settings.thresholds, settings.sensors)
+        self._watch = Watch(writer, settings.sensors, time.time_ns(), time.monotonic_ns())
         receiver = self._pipeline.receiver
         self._peers = Peers(settings.serve.max_sensors, receiver.open_run, self._pipeline.mark, receiver.knows)
+        self._notifier = Notifier()
         self._stopping = False
         self._stored_records = 0
         self._refused = 0
@@ -48,27 +53,52 @@ class Service:
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._stop)
-            self._say(f"listening on {link.bind()}")
+            endpoint = link.bind()
+            self._say(f"listening on {endpoint}")
+            self._begin(f"listening on {endpoint}")
             while not self._stopping:
                 self._turn(link)
+            self._notifier.stopping()
             self._say(f"stopped: {self._account()}")
         finally:
             link.close()
             context.term()
+            self._notifier.close()
+
+    def _begin(self, status: str) -> None:
+        """Tell the service manager that the start is over."""
+        if self._notifier.problem:
+            self._say(self._notifier.problem)
+        self._notifier.ready()
+        self._notifier.status(status)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
     def _turn(self, link: Link) -> None:
+        self._notifier.alive(time.monotonic_ns())
         messages = link.receive(_POLL_MS, self._settings.serve.frames_per_commit)
-        if not messages:
+        if messages:
+            deliveries, answers = self._peers.handle(messages)
+            link.send(answers)
+            for line in self._peers.news:
+                self._complain(line)
+            self._peers.news.clear()
+            self._watch.heard(self._peers.heard, self._peers.unreadable, time.time_ns())
+            self._peers.heard.clear()
+            self._peers.unreadable.clear()
+            self._store(link, deliveries)
+        self._look_after_sensors()
+
+    def _look_after_sensors(self) -> None:
+        """Note who spoke, and say who does not."""
+        try:
+            alarms = self._watch.turn(time.time_ns(), time.monotonic_ns())
+        except StoreUnavailableError as error:
+            self._complain(f"waiting: {error}")
             return
-        deliveries, answers = self._peers.handle(messages)
-        link.send(answers)
-        for line in self._peers.news:
-            self._complain(line)
-        self._peers.news.clear()
-        self._store(link, deliveries)
+        for alarm in alarms:
+            self._say(f"alarm: {alarm.message}")
 
     def _store(self, link: Link, deliveries: list[Delivery]) -> None:
         """Store a batch and acknowledge it; while the database is not to be had, keep trying."""
@@ -79,6 +109,7 @@ class Service:
                 if self._stopping:
                     raise UserError(f"stopped with {len(deliveries)} frames unstored: {error}") from None
                 self._complain(f"waiting: {error}")
+                self._notifier.alive(time.monotonic_ns())
                 time.sleep(_RETRY_S)
                 continue
             link.send(self._peers.answers(deliveries, verdicts))
@@ -87,7 +118,9 @@ class Service:
     def _stored(self, deliveries: list[Delivery]) -> list[Verdict]:
         if not deliveries:
             return []
-        stored = self._pipeline.store_frames([batch for _, batch in deliveries], time.time_ns())
+        now_ns = time.time_ns()
+        steady = self._watch.steady({batch.sensor for _, batch in deliveries}, now_ns)
+        stored = self._pipeline.store_frames([batch for _, batch in deliveries], now_ns, steady)
         self._stored_records += stored.records
         self._refused += stored.refused.total()
         if stored.refused:

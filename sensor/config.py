@@ -73,6 +73,7 @@ class ShipConfig(msgspec.Struct, frozen=True, kw_only=True):
     resend_s: PositiveSeconds = 5
     resend_max_s: PositiveSeconds = 60
     give_up_s: PositiveSeconds = 30
+    heartbeat_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=2**62)] = 512 << 20
     segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=2**62)] = 8 << 20
 

@@ -13,13 +13,13 @@ import click
 
 from common.errors import UserError
 from common.flowlog import Block, rows_of
+from common.notify import Notifier
 from common.records import FlowRecord, SensorAlarm, SensorStats
 from sensor.alarms import alarm_line, pair_text
 from sensor.capture.live import Drops, LiveSource
 from sensor.capture.pcapfile import CaptureFileError, Opener, read_capture
 from sensor.config import SensorConfig, home_networks
 from sensor.flow._table import FlowTable
-from sensor.notify import Notifier
 from sensor.output.fanout import Outputs
 from sensor.stats import drops_line, stats_line, take_stats
 
@@ -88,6 +88,8 @@ class SensorService:
         self._code = 0
         self._statistics_ns = int(config.statistics.interval_s * _NS)
         self._next_statistics_ns = time.monotonic_ns() + self._statistics_ns
+        self._heartbeat_ns = config.ship.heartbeat_s * _NS if outputs.shipper is not None else 0
+        self._next_heartbeat_ns = time.monotonic_ns() + self._heartbeat_ns
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -204,6 +206,10 @@ class SensorService:
         if due or self._statistics_asked:
             self._statistics_asked = False
             self._statistics()
+        elif self._heartbeat_ns and now_ns >= self._next_heartbeat_ns:
+            self._next_heartbeat_ns = now_ns + self._heartbeat_ns
+            self._look_at_drops()
+            self._outputs.statistics(self._take_stats())
         elif now_ns >= self._next_drops_ns:
             self._next_drops_ns = now_ns + _DROPS_NS
             self._look_at_drops()
@@ -245,7 +251,9 @@ class SensorService:
         self._outputs.statistics(stats)
 
     def _take_stats(self) -> SensorStats:
-        return take_stats(self._table, self._source, time.time_ns(), self._drops, self._outputs.shipper)
+        # Nobody is to wait for more statistics of files: those end.
+        heartbeat_s = self._heartbeat_ns // _NS if self._live is not None else 0
+        return take_stats(self._table, self._source, time.time_ns(), self._drops, self._outputs.shipper, heartbeat_s)
 
     def _finish(self) -> None:
         """End every flow, and close the run's account with a last statistics record, whatever failed before."""

@@ -13,8 +13,10 @@ if TYPE_CHECKING:  # ZeroMQ takes as long to import as a small capture to read
     from sensor.ship.link import Shipper
 
 
-def take_stats(table: FlowTable, source: str, now_ns: int, drops: Drops, shipper: Shipper | None) -> SensorStats:
-    """Return the counters as they stand."""
+def take_stats(
+    table: FlowTable, source: str, now_ns: int, drops: Drops, shipper: Shipper | None, heartbeat_s: int = 0
+) -> SensorStats:
+    """Return the counters as they stand; the next ones follow after ``heartbeat_s``, if that is not 0."""
     return SensorStats(
         time_ns=now_ns,
         version=__version__,
@@ -36,6 +38,7 @@ def take_stats(table: FlowTable, source: str, now_ns: int, drops: Drops, shipper
         frames_unacknowledged=shipper.waiting if shipper else 0,
         frames_dropped=shipper.spool.frames_dropped if shipper else 0,
         spool_bytes=shipper.spool.size_bytes if shipper else 0,
+        heartbeat_s=heartbeat_s,
     )
 
 

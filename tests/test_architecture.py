@@ -27,7 +27,6 @@ UNTESTED: frozenset[str] = frozenset(
         "correlator.cli.options",
         "correlator.cli.output",
         "correlator.cli.ranking",
-        "correlator.cli.sensors",
         "correlator.cli.summary",
         "correlator.detect.alarm",
         "correlator.ingest.formats.detect",

@@ -2,54 +2,120 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import click
 
-from common.timespan import iso_time
-from correlator.cli.options import Place, format_options, open_store, with_place
+from common.errors import UserError
+from common.timespan import NS_PER_S, iso_time
+from correlator.cli.options import Place, built_by, format_options, open_store, with_place
 from correlator.cli.output import print_records
-from correlator.render.table import Column, human_count, human_time
+from correlator.config import SensorLimits
+from correlator.detect.sensors import OK, RETIRED, drop_percent, state_of
+from correlator.render.table import Column, human_bytes, human_count, human_duration, human_time
 from correlator.rows import SensorRow
-from correlator.store import queries
+from correlator.store import sensors as stored
+from correlator.store.database import writing
 
 _COLUMNS: Final = (
     Column("sensor", "sensor"),
+    Column("state", "state"),
+    Column("last_contact", "last contact (UTC)", human_time),
+    Column("contact_age_s", "ago", human_duration, right=True),
+    Column("lag", "lag", right=True),
+    Column("spool_bytes", "spool", human_bytes, right=True),
+    Column("drop_percent", "drops", lambda share: f"{share:g}%", right=True),
+    Column("records_stored", "records", human_count, right=True),
+    Column("records_refused", "refused", human_count, right=True, spare=True),
+    Column("frames_missing", "frames missing", human_count, right=True, spare=True),
+    Column("flows_open", "flows open", human_count, right=True, spare=True),
     Column("version", "version", spare=True),
     Column("source", "source", spare=True),
-    Column("last_contact", "last contact (UTC)", human_time),
-    Column("records_stored", "records", human_count, right=True),
-    Column("records_refused", "refused", human_count, right=True),
-    Column("frames_missing", "frames missing", human_count, right=True),
-    Column("packets", "packets", human_count, right=True),
-    Column("kernel_drops", "drops", human_count, right=True),
-    Column("flows_open", "flows open", human_count, right=True),
 )
 
 
-@click.command(short_help="Who sends, and how well")
+@click.group(invoke_without_command=True, short_help="Who sends, and how well: list, retire")
 @with_place
 @format_options
-def sensors(place: Place, form: str) -> None:
+@click.pass_context
+def sensors(ctx: click.Context, /, place: Place, form: str) -> None:
     r"""Show every sensor, and every name that files were imported under.
 
     \b
     Example:
       tunnelwatch sensors
       tunnelwatch sensors --json
+      tunnelwatch sensors retire tap-2
+    """
+    if ctx.invoked_subcommand is None:
+        _show(place, form)
+    elif form != "table":
+        raise click.UsageError(f"--{form} is for the list, not for '{ctx.invoked_subcommand}'")
+
+
+@sensors.command(short_help="Expect nothing of a sensor any more")
+@click.argument("name")
+@with_place
+def retire(name: str, place: Place) -> None:
+    r"""Raise no alarm about a sensor's silence any more; when it speaks again, it is back by itself.
+
+    \b
+    Example:
+      tunnelwatch sensors retire tap-2
     """
     with open_store(place) as store:
-        rows = [_record(row) for row in queries.sensors(store.conn)]
+        known = [row.sensor for row in stored.sensors(store.conn)]
+    if name not in known:
+        raise UserError(f"no sensor {name!r}: 'tunnelwatch sensors' lists them")
+    with writing(place.db, built_by(place.settings())) as store:
+        stored.retire(store.conn, name, time.time_ns())
+    click.echo(f"retired {name}", err=True)
+
+
+def _show(place: Place, form: str) -> None:
+    limits = place.settings().sensors
+    with open_store(place) as store:
+        rows = [sensor_record(row, limits, time.time_ns()) for row in stored.sensors(store.conn)]
     if form == "table":
-        rows = [{**row, **(row["stats"] or {})} for row in rows]
+        rows = [{**(row["stats"] or {}), **row, "lag": _lag_text(row)} for row in rows]
     print_records(rows, form, _COLUMNS)
 
 
-def _record(row: SensorRow) -> dict[str, Any]:
+def sensor_record(row: SensorRow, limits: SensorLimits, now_ns: int) -> dict[str, Any]:
+    """Return a sensor as the JSON object that the command line prints."""
     plain = row._asdict()
-    stats = plain.pop("stats")
+    stats, account = plain.pop("stats"), plain.pop("account")
+    for name in ("first_contact", "last_contact", "link_contact", "retired"):
+        time_ns = plain.pop(f"{name}_ns")
+        plain[name] = None if time_ns is None else iso_time(time_ns)
+    shown = None
     if stats is not None:
-        stats = {"time": iso_time(stats["time_ns"]), **{k: v for k, v in stats.items() if k != "time_ns"}}
-    for name in ("first_contact", "last_contact"):
-        plain[name] = iso_time(plain.pop(f"{name}_ns"))
-    return {**plain, "stats": stats}
+        left_out = ("time_ns", "version", "source")
+        shown = {"time": iso_time(stats.time_ns)}
+        shown |= {name: value for name, value in stats._asdict().items() if name not in left_out}
+    offset_ns = account.clock_offset_ns if account else None
+    return {
+        **plain,
+        "state": _state(row, limits, now_ns),
+        "contact_age_s": max(0, now_ns - row.last_contact_ns) // NS_PER_S,
+        "frames_waiting": stats.frames_unacknowledged if stats else None,
+        "spool_bytes": stats.spool_bytes if stats else None,
+        "drop_percent": round(drop_percent(account), 3) if account else None,
+        "clock_offset_s": None if offset_ns is None else round(offset_ns / NS_PER_S, 3),
+        "stats": shown,
+    }
+
+
+def _state(row: SensorRow, limits: SensorLimits, now_ns: int) -> str:
+    if row.retired_ns is not None:
+        return RETIRED
+    if row.link_contact_ns is None:
+        return OK  # only files were imported under this name
+    watched = row.stats is None or row.stats.heartbeat_s > 0
+    return state_of(limits, row.account, row.link_contact_ns, now_ns, watched=watched)
+
+
+def _lag_text(row: dict[str, Any]) -> str | None:
+    waiting = row["frames_waiting"]
+    return None if waiting is None else f"{waiting} frames"

@@ -14,6 +14,7 @@ from correlator.rows import Selection
 from correlator.store import queries
 from correlator.store.alarms import count_by_severity
 from correlator.store.flows import open_flows
+from correlator.store.sensors import sensors as all_sensors
 from correlator.views.summary import summary as summarised
 
 
@@ -35,7 +36,7 @@ def summary(place: Place, chosen: Selection, form: str) -> None:
             periods=len(queries.periods(store, chosen)),
             open_flows=open_flows(store, chosen),
             alarms=count_by_severity(store.conn, chosen),
-            sensors=[row.sensor for row in queries.sensors(store.conn)],
+            sensors=[row.sensor for row in all_sensors(store.conn)],
         )
     if form == "json":
         machine.write_json_object(record, sys.stdout)

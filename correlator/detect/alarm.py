@@ -40,14 +40,14 @@ class Alarm(NamedTuple):
     kind: str
     rule: str
     subject: str
-    """What the alarm is about, so that a repeat is known as one: a flow or a channel."""
+    """What the alarm is about, so that a repeat is known as one: a flow, a channel or a sensor."""
     period_ns: int | None
-    """Start of the period that was measured, when the rule counts per period."""
+    """Start of the period or the episode that was measured, when the rule counts per period."""
     severity: Severity
     time_ns: int
     sensor: str | None
-    client: str
-    server: str
+    client: str | None
+    server: str | None
     host: str | None
     probability: float | None
     message: str

@@ -72,6 +72,10 @@ class Peers:
         self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
         self.counts: Counter[str] = Counter()
         self.news: list[str] = []  # lines for people, who have not seen them yet
+        self.heard: set[str] = set()
+        """Sensors that spoke since the caller cleared it."""
+        self.unreadable: Counter[str] = Counter()
+        """Frames of each sensor that could not be read, since the caller cleared it."""
 
     def handle(self, messages: Iterable[Message]) -> tuple[list[Delivery], list[Message]]:
         """Return the frames to store, fairly mixed, and what can be answered before that."""
@@ -82,6 +86,9 @@ class Peers:
                 self._one(message, deliveries, answers)
             except WireError as error:
                 self.counts[error.reason] += 1
+            known = self._peers.get(message.peer)
+            if known is not None:
+                self.heard.add(known.sensor)
         return list(interleaved(deliveries)), answers
 
     def answers(self, deliveries: Sequence[Delivery], verdicts: Sequence[Verdict]) -> Iterator[Message]:
@@ -153,8 +160,10 @@ class Peers:
             batch = _decoded(frame, (known.sensor, run, sequence))
         except WireError as error:
             self.counts[error.reason] += 1
+            self.unreadable[known.sensor] += 1
             return Delivery(peer, Refused(known.sensor, run, sequence, error.reason, str(error)))
         return Delivery(peer, batch)
+
 
 
 def _decoded(frame: bytes, sent_as: tuple[str, int, int]) -> Batch:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 from common.addresses import address_text
 from common.flowlog import Batch
 from common.records import FlowRecord
 from common.timespan import NS_PER_S
-from correlator.config import Thresholds
+from correlator.config import SensorLimits, Thresholds
 from correlator.detect.alarm import MAX_FLOWS, Alarm
+from correlator.detect.sensors import account_alarms, account_of, frame_alarms
 from correlator.detect.thresholds import (
     ChannelTotals,
     FlowTotals,
@@ -37,19 +38,26 @@ class Stored(NamedTuple):
 
 
 class Pipeline:
-    """Judges, writes and watches; the clock is the caller's."""
+    """Judges, writes and watches; the clock is the caller's.
 
-    def __init__(self, writer: Writer, thresholds: Thresholds) -> None:
+    The sensors' own state raises alarms where there are ``sensor_limits``: on the link, and not over old files.
+    """
+
+    def __init__(self, writer: Writer, thresholds: Thresholds, sensor_limits: SensorLimits | None = None) -> None:
         self.receiver = Receiver()
         self._writer = writer
         self._thresholds = thresholds
+        self._sensor_limits = sensor_limits
 
     def mark(self, sensor: str, run: int) -> int:
         """Return the sequence up to which every frame of a run is done with: stored, refused or given up."""
         return self._writer.mark(sensor, run)
 
-    def store_frames(self, frames: Sequence[Batch | Refused], now_ns: int) -> Stored:
-        """Store frames, in order; everything of them is committed when this returns, refusals too."""
+    def store_frames(self, frames: Sequence[Batch | Refused], now_ns: int, steady: Container[str] = ()) -> Stored:
+        """Store frames, in order; everything of them is committed when this returns, refusals too.
+
+        ``steady`` are the sensors whose link has stood long enough for statistics to come without delay.
+        """
         with self._writer.transaction():
             verdicts = list(self._judge(frames, now_ns + FUTURE_NS))
             accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
@@ -58,6 +66,7 @@ class Pipeline:
             alarms = [*self._alarms(written), *self._sensor_alarms(accepted)]
             new_alarms = self._writer.add_alarms(alarms)
             refused = self._account(verdicts, arrived, written, now_ns)
+            new_alarms += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
         return Stored(verdicts, len(written.records), written.duplicates, refused, new_alarms)
 
     def store_records(self, arrived: Sequence[tuple[str, FlowRecord]], now_ns: int) -> Stored:
@@ -109,10 +118,33 @@ class Pipeline:
             )
         for sensor, mine in counts.items():
             self._writer.count(sensor, now_ns, mine)
-        for verdict in verdicts:
-            if isinstance(verdict, Accepted) and verdict.stats:
-                self._writer.set_stats(verdict.sensor, max(verdict.stats, key=lambda stats: stats.time_ns))
         return refused
+
+    def _self_alarms(self, verdicts: Sequence[Verdict], now_ns: int, steady: Container[str]) -> Iterator[Alarm]:
+        """Keep the sensors' statistics; yield what they, gaps and refusals say of the sensors themselves."""
+        limits = self._sensor_limits
+        missing: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        for verdict in verdicts:
+            sensor = verdict.sensor
+            if isinstance(verdict, Refused):
+                refused[sensor] += 1
+            elif isinstance(verdict, Accepted):
+                missing[sensor] += verdict.missing
+                for stats in verdict.stats:
+                    if limits is None:
+                        self._writer.set_stats(sensor, stats)
+                        continue
+                    known = self._writer.accounted(sensor)
+                    before = None if known is None else known.stats
+                    account = known and known.account
+                    account = account_of(stats, verdict.run, before, account, now_ns, steady=sensor in steady)
+                    self._writer.set_stats(sensor, stats, account)
+                    yield from account_alarms(limits, sensor, account)
+        if limits is not None:
+            for sensor in sorted(missing.keys() | refused.keys()):
+                counts = {"missing": missing[sensor], "refused": refused[sensor]}
+                yield from frame_alarms(limits, sensor, **counts, now_ns=now_ns)
 
     def _sensor_alarms(self, accepted: Sequence[Accepted]) -> Iterator[Alarm]:
         severity = self._thresholds.flow.severity

@@ -30,6 +30,12 @@ def store_alarms(conn: sqlite3.Connection, alarms: Iterable[Alarm]) -> int:
     return new
 
 
+def is_unseen(conn: sqlite3.Connection, alarm: Alarm) -> bool:
+    """Tell whether this sight of an alarm is later than what is stored of it."""
+    found = conn.execute("SELECT time_ns FROM alarms WHERE alarm_id = ?", (alarm_id(alarm),)).fetchone()
+    return found is None or found[0] < alarm.time_ns
+
+
 def acknowledge(conn: sqlite3.Connection, prefix: str, now_ns: int) -> str | None:
     """Mark the one alarm whose id begins so as seen; return its id, None when none or several do."""
     found = [row.alarm_id for row in alarms_with_id(conn, prefix)]

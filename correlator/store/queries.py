@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
-from common.records import SensorStats
-from correlator.rows import BucketRow, ChannelRow, Selection, SensorRow
+from correlator.rows import BucketRow, ChannelRow, Selection
 from correlator.store.database import Store
 from correlator.store.where import Segment, Table, segments, where
 from correlator.views.figures import Figures, combine
@@ -137,24 +135,3 @@ def _bucket_rows(conn: sqlite3.Connection, chosen: Selection, part: Segment, buc
 def total_uptime_ns(conn: sqlite3.Connection, chosen: Selection) -> int:
     """Return the channel uptime of all channels together."""
     return uptime_ns(sessions(conn, chosen))
-
-
-def sensors(conn: sqlite3.Connection) -> list[SensorRow]:
-    """Return every sensor, by name."""
-    stats = ", ".join(f"s.{name}" for name in _STATS)
-    query = f"""SELECT s.sensor, s.version, s.source, s.first_contact_ns, s.last_contact_ns, s.records_stored,
-                       s.records_duplicate, s.records_refused, s.frames_refused, s.frames_duplicate,
-                       s.frames_missing,
-                       (SELECT count(*) FROM sensor_runs AS r WHERE r.sensor = s.sensor), {stats}
-                FROM sensors AS s ORDER BY s.sensor"""  # noqa: S608 - constant names
-    return [SensorRow._make((*row[:12], _stats(row[12:]))) for row in conn.execute(query)]
-
-
-_STATS: Final = tuple(name for name in SensorStats._fields if name not in ("version", "source"))
-
-
-def _stats(values: tuple[Any, ...]) -> dict[str, Any] | None:
-    stats = dict(zip(_STATS, values, strict=True))
-    if stats["time_ns"] is None:
-        return None
-    return {**stats, "rejected": json.loads(stats["rejected"])}

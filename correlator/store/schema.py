@@ -287,3 +287,21 @@ def details_in_one_column(db: Database) -> None:
 def count_duplicate_frames(db: Database) -> None:
     """Count the frames that came again after they were done with."""
     db.conn.execute("ALTER TABLE sensors ADD COLUMN frames_duplicate INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def watch_sensors(db: Database) -> None:
+    """Keep when a sensor spoke over the link, and its latest statistics set against those before."""
+    for column in (
+        "heartbeat_s INTEGER DEFAULT 0",
+        "link_contact_ns INTEGER",  # NULL: it never spoke over the link, its records were imported
+        "retired_ns INTEGER",
+        "account_run INTEGER",
+        "account_arrived_ns INTEGER",
+        "account_packets INTEGER",
+        "account_drops INTEGER",
+        "account_frames_dropped INTEGER",
+        "account_traffic_ns INTEGER",
+        "account_clock_offset_ns INTEGER",
+    ):
+        db.conn.execute(f"ALTER TABLE sensors ADD COLUMN {column}")

@@ -15,7 +15,9 @@ import msgspec
 from common.addresses import address_text
 from common.records import FlowRecord, SensorStats
 from correlator.detect.alarm import Alarm
-from correlator.store.alarms import store_alarms
+from correlator.detect.sensors import Account
+from correlator.store import sensors
+from correlator.store.alarms import is_unseen, store_alarms
 from correlator.store.columns import (
     COLUMNS,
     ChannelKey,
@@ -147,43 +149,33 @@ class Writer:
 
     def count(self, sensor: str, now_ns: int, counts: Counter[str]) -> None:
         """Add to a sensor's counters and note the contact; the sensor is made when it is new."""
-        self._conn.execute(
-            """INSERT INTO sensors (sensor, first_contact_ns, last_contact_ns) VALUES (:sensor, :now, :now)
-               ON CONFLICT (sensor) DO UPDATE SET last_contact_ns = max(last_contact_ns, :now)""",
-            {"sensor": sensor, "now": now_ns},
-        )
-        self._conn.execute(
-            """UPDATE sensors SET records_stored = records_stored + :records_stored,
-                   records_duplicate = records_duplicate + :records_duplicate,
-                   records_refused = records_refused + :records_refused,
-                   frames_refused = frames_refused + :frames_refused,
-                   frames_duplicate = frames_duplicate + :frames_duplicate,
-                   frames_missing = frames_missing + :frames_missing
-               WHERE sensor = :sensor""",
-            {
-                "sensor": sensor,
-                **{
-                    name: counts[name]
-                    for name in (
-                        "records_stored",
-                        "records_duplicate",
-                        "records_refused",
-                        "frames_refused",
-                        "frames_duplicate",
-                        "frames_missing",
-                    )
-                },
-            },
-        )
+        sensors.count(self._conn, sensor, now_ns, counts)
 
-    def set_stats(self, sensor: str, stats: SensorStats) -> None:
-        """Keep a sensor's latest statistics; older ones than those kept are left out."""
-        values = {**stats._asdict(), "rejected": msgspec.json.encode(stats.rejected).decode(), "sensor": sensor}
-        names = ", ".join(f"{name} = :{name}" for name in stats._fields)
-        self._conn.execute(
-            f"UPDATE sensors SET {names} WHERE sensor = :sensor AND (time_ns IS NULL OR time_ns <= :time_ns)",  # noqa: S608
-            values,
-        )
+    def set_stats(self, sensor: str, stats: SensorStats, account: Account | None = None) -> None:
+        """Keep a sensor's latest statistics; without an account, older ones than those kept are left out."""
+        sensors.set_stats(self._conn, sensor, stats, account)
+
+    def accounted(self, sensor: str) -> sensors.Accounted | None:
+        """Return a sensor's latest statistics and what was made of them."""
+        return sensors.accounted(self._conn, sensor)
+
+    def note_contacts(self, heard_ns: Mapping[str, int]) -> None:
+        """Note when sensors spoke over the link."""
+        sensors.note_contacts(self._conn, heard_ns)
+
+    def watched(self) -> list[tuple[str, int]]:
+        """Return (sensor, last contact over the link) of all that are expected to speak; UserError as ever."""
+        try:
+            return sensors.watched(self._conn)
+        except sqlite3.DatabaseError as error:
+            raise explained(self._path, error) from error
+
+    def unseen(self, alarms: Iterable[Alarm]) -> list[Alarm]:
+        """Return the alarms that are not stored with this time or a later one; UserError as ever."""
+        try:
+            return [alarm for alarm in alarms if is_unseen(self._conn, alarm)]
+        except sqlite3.DatabaseError as error:
+            raise explained(self._path, error) from error
 
     def add_records(self, arrived: Sequence[tuple[str, FlowRecord]]) -> Written:
         """Store records that are new, with their roll-ups and sessions."""

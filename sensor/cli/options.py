@@ -16,11 +16,11 @@ import click
 import msgspec
 
 from common.errors import UserError
+from common.notify import Notifier
 from common.settings import checked_settings, load_settings
 from sensor.batching import Batcher
 from sensor.capture.privileges import Reach, drop_privileges, renounce_privileges, user_to_become
 from sensor.config import SensorConfig, check_config
-from sensor.notify import Notifier
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format

@@ -51,6 +51,20 @@ def test_hello_is_welcomed_with_the_mark() -> None:
     assert unpack_answer(answer.parts) == (WELCOME, 7, 41, "")
 
 
+def test_who_said_hello_is_heard_whatever_it_says() -> None:
+    known = peers()
+    known.handle([Message(b"a", [PING])])
+    assert known.heard == set()
+    known.handle([hello(b"a")])
+    assert known.heard == {"tap"}
+    known.heard.clear()
+    known.handle([Message(b"a", [PING])])
+    assert known.heard == {"tap"}
+    assert not known.unreadable
+    known.handle([Message(b"a", [FRAME, b"nonsense"])])
+    assert known.unreadable == {"tap": 1}
+
+
 def test_peers_take_turns() -> None:
     messages = [hello(b"a", "a"), hello(b"b", "b")]
     messages += [frame(b"a", n, "a") for n in (1, 2, 3)] + [frame(b"b", n, "b") for n in (1, 2)]

@@ -145,9 +145,38 @@ def test_statistics_alarms_and_gaps_are_kept(db: Path) -> None:
     (row,) = Cli(db).json("sensors")
     assert (row["source"], row["stats"]["kernel_drops"], row["stats"]["rejected"]) == ("eth0", 3, {"truncated": 2})
     assert (row["frames_missing"], row["records_refused"]) == (2, 1)
-    (raised,) = Cli(db).json("alarms")
-    assert raised["kind"] == "sensor-threshold"
+    found = {(item["kind"], item["message"][:26]): item for item in Cli(db).json("alarms")}
+    (raised,) = [item for (kind, _), item in found.items() if kind == "sensor-threshold"]
     assert raised["message"].startswith("10.0.0.1:1044 -> 192.0.2.1:3128: sensor tap saw 11 s, limit 10 s")
+
+
+def test_a_sensor_that_falls_silent_raises_an_alarm_about_itself(db: Path, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[sensors]\nsilent_after_s = 1\n")
+    with serving(db, "--config", str(config)) as correlator, Sensor(correlator.endpoint) as sensor:
+        sensor.hello(header())
+        sensor.ping()
+        assert correlator.process.stderr is not None
+        assert correlator.process.stderr.readline().startswith("alarm: sensor tap: silent for ")
+        (alarm,) = Cli(db).json("alarms")
+        assert (alarm["kind"], alarm["sensor"], alarm["client"], alarm["server"]) == ("sensor", "tap", None, None)
+        assert Cli(db).json("alarms", "show", alarm["id"])["evidence"][0]["symptom"] == "sensor-silent"
+        assert correlator.stop() == 0
+
+
+def test_the_service_manager_is_told_of_start_and_end(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+        with serving(db) as correlator:
+            told = [manager.recv(200) for _ in range(3)]
+            assert told == [b"READY=1", f"STATUS=listening on {correlator.endpoint}".encode(), b"WATCHDOG=1"]
+            assert correlator.stop() == 0
+            assert manager.recv(200) == b"STOPPING=1"
 
 
 def test_an_open_flow_raises_its_alarm_while_it_is_open(db: Path, tmp_path: Path) -> None:

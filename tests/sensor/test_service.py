@@ -23,11 +23,13 @@ from common.records import RecordReader, SensorStats
 from sensor.batching import Batcher
 from sensor.capture.device import CaptureError
 from sensor.capture.live import Drops, LiveSource
-from sensor.config import FlowConfig, SensorConfig, StatisticsConfig
+from sensor.config import FlowConfig, SensorConfig, ShipConfig, StatisticsConfig
 from sensor.flow._table import FlowTable
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.text import ndjson_format
 from sensor.service import SensorService, make_table
+from sensor.ship.link import Shipper
+from sensor.ship.spool import Spool
 from sensor.stats import drops_line
 
 DATA = pcap((T0 + n * S, tcp_frame((CLIENT[0], 2000 + n), SERVER, SYN)) for n in range(20))
@@ -235,16 +237,17 @@ def test_an_error_of_the_source_still_ends_every_flow(tmp_path: Path, capsys: py
     ]  # fmt: skip
 
 
+class Dropping:
+    interface, lost = "eth0", ""
+    news: tuple[str, ...] = ()
+    dropped = 0
+
+    def drops(self) -> Drops:
+        self.dropped += 1
+        return Drops(self.dropped, 0)
+
+
 def test_drops_that_go_on_are_said_no_more_often_than_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    class Dropping:
-        interface, lost = "eth0", ""
-        news: tuple[str, ...] = ()
-        dropped = 0
-
-        def drops(self) -> Drops:
-            self.dropped += 1
-            return Drops(self.dropped, 0)
-
     service = SensorService(SensorConfig(), make_table(SensorConfig(), 1, trace=False), Outputs(
         Batcher("s", 1, S), None, None, None
     ), 1)  # fmt: skip
@@ -266,6 +269,27 @@ def test_a_clock_that_steps_back_does_not_silence_the_statistics(
     monkeypatch.setattr("sensor.service.time.monotonic_ns", lambda: after_ns)
     service._collect()
     assert capsys.readouterr().err.startswith("packets 0")
+
+
+def test_statistics_go_to_the_correlator_whatever_the_terminal_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = SensorConfig(statistics=StatisticsConfig(interval_s=0))
+    batcher = Batcher("s", 1, S)
+    spool = Spool(tmp_path / "spool", 1, batcher.header(1), 1 << 20, 1 << 16)
+    shipper = Shipper(ShipConfig(endpoint=f"ipc://{tmp_path}/link", plaintext=True), spool)
+    service = SensorService(config, make_table(config, 1, trace=False), Outputs(batcher, None, None, shipper), 1)
+    start_ns = time.monotonic_ns()
+    assert service._take_stats().heartbeat_s == 0
+    service._live = cast("LiveSource", Dropping())
+    assert service._take_stats().heartbeat_s == 60
+    service._account(start_ns + 50 * S)
+    assert shipper.waiting == 0
+    service._account(start_ns + 61 * S)
+    service._account(start_ns + 62 * S)
+    shipper.close()
+    assert shipper.waiting == 1
+    assert "packets" not in "".join(line for line in capsys.readouterr().err.splitlines() if "dropped" not in line)
 
 
 def test_home_networks_are_masked_to_their_prefix() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sensor.notify import Notifier
+from common.notify import Notifier
 
 S = 1_000_000_000
 
