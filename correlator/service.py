@@ -84,9 +84,8 @@ class Service:
             for line in self._peers.news:
                 self._complain(line)
             self._peers.news.clear()
-            self._watch.heard(self._peers.heard, self._peers.unreadable, time.time_ns())
+            self._watch.heard(self._peers.heard, time.time_ns())
             self._peers.heard.clear()
-            self._peers.unreadable.clear()
             self._store(link, deliveries)
         self._look_after_sensors()
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from common.timespan import NS_PER_S
 from correlator.config import SensorLimits
 from correlator.detect.alarm import Alarm
-from correlator.detect.sensors import frame_alarms, silence_alarm
+from correlator.detect.sensors import silence_alarm
 from correlator.ingest.contacts import Contacts
 from correlator.store.writer import Writer
 
@@ -25,15 +24,13 @@ class Watch:
         self._writer = writer
         self._limits = limits
         self._contacts = Contacts()
-        self._unreadable: Counter[str] = Counter()
         self._listening_ns = now_ns
         self._turned = (now_ns, monotonic_ns)
         self._next_ns = monotonic_ns + _EVERY_NS
 
-    def heard(self, sensors: Iterable[str], unreadable: Mapping[str, int], now_ns: int) -> None:
-        """Take who spoke, and how many frames of whom could not be read."""
+    def heard(self, sensors: Iterable[str], now_ns: int) -> None:
+        """Take that sensors spoke now."""
         self._contacts.heard(sensors, now_ns)
-        self._unreadable.update(unreadable)
 
     def steady(self, sensors: Iterable[str], now_ns: int) -> set[str]:
         """Return those of the sensors whose statistics come without delay."""
@@ -63,14 +60,9 @@ class Watch:
             if sensor not in heard_ns
         ]
         alarms = self._writer.unseen(alarm for alarm in silent if alarm is not None)
-        for sensor, refused in self._unreadable.items():
-            alarms += frame_alarms(self._limits, sensor, missing=0, refused=refused, now_ns=now_ns)
         if heard_ns or alarms:
             with self._writer.transaction():
                 self._writer.note_contacts(heard_ns)
-                for sensor, refused in self._unreadable.items():
-                    self._writer.count(sensor, now_ns, Counter(frames_refused=refused))
                 self._writer.add_alarms(alarms)
-        self._unreadable.clear()
         self._contacts.told(now_ns)
         return alarms

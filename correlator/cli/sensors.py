@@ -99,6 +99,7 @@ def sensor_record(row: SensorRow, limits: SensorLimits, now_ns: int) -> dict[str
         **plain,
         "state": _state(row, limits, now_ns),
         "contact_age_s": max(0, now_ns - row.last_contact_ns) // NS_PER_S,
+        "lag_s": stats._asdict().get("spool_lag_s") if stats else None,
         "frames_waiting": stats.frames_unacknowledged if stats else None,
         "spool_bytes": stats.spool_bytes if stats else None,
         "drop_percent": round(drop_percent(account), 3) if account else None,
@@ -117,5 +118,7 @@ def _state(row: SensorRow, limits: SensorLimits, now_ns: int) -> str:
 
 
 def _lag_text(row: dict[str, Any]) -> str | None:
-    waiting = row["frames_waiting"]
-    return None if waiting is None else f"{waiting} frames"
+    """Return for how long the oldest frame has waited on the sensor, or how many wait where it does not say."""
+    if row["frames_waiting"] is None:
+        return None
+    return f"{row['frames_waiting']} frames" if row["lag_s"] is None else human_duration(row["lag_s"])

@@ -74,8 +74,6 @@ class Peers:
         self.news: list[str] = []  # lines for people, who have not seen them yet
         self.heard: set[str] = set()
         """Sensors that spoke since the caller cleared it."""
-        self.unreadable: Counter[str] = Counter()
-        """Frames of each sensor that could not be read, since the caller cleared it."""
 
     def handle(self, messages: Iterable[Message]) -> tuple[list[Delivery], list[Message]]:
         """Return the frames to store, fairly mixed, and what can be answered before that."""
@@ -160,10 +158,8 @@ class Peers:
             batch = _decoded(frame, (known.sensor, run, sequence))
         except WireError as error:
             self.counts[error.reason] += 1
-            self.unreadable[known.sensor] += 1
             return Delivery(peer, Refused(known.sensor, run, sequence, error.reason, str(error)))
         return Delivery(peer, batch)
-
 
 
 def _decoded(frame: bytes, sent_as: tuple[str, int, int]) -> Batch:

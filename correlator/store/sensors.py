@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from common.records import SensorStats
+from common.records import COUNTS_BY_NAME, SensorStats, fields_of
 from correlator.detect.sensors import Account
 from correlator.rows import SensorRow
 
@@ -16,6 +16,8 @@ from correlator.rows import SensorRow
 _OF_ACCOUNT: Final = ("run", "arrived_ns", "packets", "drops", "frames_dropped", "traffic_ns", "clock_offset_ns")
 _ACCOUNT_COLUMNS: Final = tuple(f"account_{name}" for name in _OF_ACCOUNT)
 _STATS: Final[tuple[str, ...]] = SensorStats._fields
+# Kept as JSON.
+_MAPS: Final = tuple(field.name for field in fields_of(SensorStats) if field.kind is COUNTS_BY_NAME)
 _BOTH: Final = ", ".join((*_STATS, *_ACCOUNT_COLUMNS))
 _COUNTERS: Final = (
     "records_stored", "records_duplicate", "records_refused", "frames_refused", "frames_duplicate", "frames_missing",
@@ -71,7 +73,8 @@ def watched(conn: sqlite3.Connection) -> list[tuple[str, int]]:
 
 def set_stats(conn: sqlite3.Connection, sensor: str, stats: SensorStats, account: Account | None = None) -> None:
     """Keep a known sensor's latest statistics; without an account of them, older ones than those kept are left out."""
-    values = {**stats._asdict(), "rejected": msgspec.json.encode(stats.rejected).decode(), "sensor": sensor}
+    maps = {name: msgspec.json.encode(getattr(stats, name)).decode() for name in _MAPS}
+    values = {**stats._asdict(), **maps, "sensor": sensor}
     names = _STATS
     if account is None:
         test = "AND (time_ns IS NULL OR time_ns <= :time_ns)"
@@ -108,8 +111,8 @@ def _row(row: tuple[Any, ...]) -> SensorRow:
 
 
 def _accounted(row: tuple[Any, ...]) -> Accounted:
-    values = dict(zip(_STATS, row, strict=False))
-    stats = SensorStats(**{**values, "rejected": msgspec.json.decode(values["rejected"])})
+    values: dict[str, Any] = dict(zip(_STATS, row, strict=False))
+    stats = SensorStats(**{**values, **{name: msgspec.json.decode(values[name]) for name in _MAPS}})
     of_account = dict(zip(_OF_ACCOUNT, row[len(_STATS) :], strict=True))
     if of_account["run"] is None:
         return Accounted(stats, None)

@@ -49,7 +49,7 @@ class Serve:
         while self.now_s < until_s:
             self.now_s += 5
             if speaking:
-                self.watch.heard(["tap"], {}, T0 + int(self.now_s * S))
+                self.watch.heard(["tap"], T0 + int(self.now_s * S))
             found += self.watch.turn(T0 + int(self.now_s * S), int(self.now_s * S))
         return found
 
@@ -58,7 +58,7 @@ class Serve:
         self.sequence += 1 + skip
         frame = batch(stats, self.sequence, kind="stats") if stats else batch([flow(self.sequence)], self.sequence)
         now_ns = T0 + int(self.now_s * S)
-        self.watch.heard(["tap"], {}, now_ns)
+        self.watch.heard(["tap"], now_ns)
         self.pipeline.store_frames([frame], now_ns, self.watch.steady(["tap"], now_ns))
 
 
@@ -96,7 +96,7 @@ def test_signs_of_life_cost_a_write_in_five_seconds_at_most(store: Store) -> Non
     serve = Serve(store)
     before = store.conn.total_changes
     for tenths in range(100):
-        serve.watch.heard(["tap"], {}, T0 + tenths * S // 10)
+        serve.watch.heard(["tap"], T0 + tenths * S // 10)
         serve.watch.turn(T0 + tenths * S // 10, tenths * S // 10)
     assert store.conn.total_changes - before == 1
 
@@ -158,7 +158,7 @@ def test_nobody_waits_for_a_sensor_that_read_files(store: Store) -> None:
 
 def test_a_sensor_that_never_gave_statistics_is_waited_for(store: Store) -> None:
     serve = Serve(store)
-    serve.watch.heard(["tap"], {}, T0)
+    serve.watch.heard(["tap"], T0)
     assert len(serve.pass_time(400)) == 1
 
 
@@ -247,13 +247,6 @@ def test_gaps_and_refusals_raise_alarms(store: Store) -> None:
     )
     serve.pipeline.store_frames([batch([flow(1)], 9, run=8)], T0)
     assert raised(store)["frames-refused"].message.startswith("sensor tap: 1 of its frames were")
-
-
-def test_frames_that_could_not_be_read_are_counted_and_raise_an_alarm(store: Store) -> None:
-    serve = Serve(store)
-    serve.watch.heard(["tap"], {"tap": 3}, T0)
-    assert [alarm.rule for alarm in serve.pass_time(5)] == ["frames-refused"]
-    assert sensors.sensors(store.conn)[0].frames_refused == 3
 
 
 def test_old_files_raise_no_alarm_about_sensors(store: Store) -> None:
