@@ -25,8 +25,7 @@ def beside_peers(plan: Plan) -> list[str]:
         missing.append("nfstream (its locked files cannot be installed for this Python)")
     summary = [
         f"Whole processes, {plan.packets:,} packets a capture; seconds, and how often tunnelwatch's go into a peer's.",
-        f"Budgets, on `{STANDARD}`: {LEAST_FLOW_TOOLS} times the fastest of the first three peers, "
-        f"{LEAST_NFSTREAM} times nfstream.", "",
+        f"Budgets, on `{STANDARD}`: {LEAST_FLOW_TOOLS} x the fastest of the three, {LEAST_NFSTREAM} x nfstream.", "",
         f"| capture | MB | tunnelwatch | M packets/s | {' | '.join(FLOW_TOOLS)} | fastest of the three | nfstream |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]  # fmt: skip
