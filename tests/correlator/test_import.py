@@ -16,6 +16,9 @@ from hypothesis import HealthCheck, given, settings
 
 from common.flowlog import FILE_HEADER, encode_frame
 from common.records import FlowRecord
+from correlator.ingest import importer
+from correlator.ingest.inputs import opened
+from correlator.ingest.pipeline import Pipeline
 
 VIEWS = (
     ("clients", "--depth", "3"),
@@ -245,3 +248,16 @@ def test_the_sensor_of_a_row_wins_over_the_option(cli: Cli, tmp_path: Path) -> N
     named = json.dumps({**next(rows()), "sensor": "tap9"})
     cli.imported("--sensor", "old", write(tmp_path / "a", f"{named}\n{json.dumps(next(rows()))}\n"))
     assert [row["sensor"] for row in cli.json("sensors")] == ["old", "tap9"]
+
+
+def test_frames_are_committed_before_they_are_too_much_at_once(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [batch([flow(number)], number) for number in range(1, 8)]
+    path = write(tmp_path / "a.flowlog", flow_log(frames))
+    steps: list[int | None] = []
+    monkeypatch.setattr(importer, "_BYTES_PER_COMMIT", 2 * len(encode_frame(frames[0])) - 20)
+    reader = importer.Importer(pipeline, "x", 0, lambda _line: None)
+    with opened(str(path)) as source:
+        reader.run(source, steps.append)
+    assert (reader.tally.stored, len(steps)) == (7, 4)

@@ -1,0 +1,41 @@
+"""The correlator's socket: what it takes at once is bounded, in messages and in bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from correlator.ingest.peers import Message
+from correlator.ingest.zmqlink import Link
+
+DEADLINE_S = 20
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    yield context
+    context.term()
+
+
+@pytest.mark.parametrize(("size", "limit", "most"), [(4 << 20, 100, 4), (1000, 3, 3)])
+def test_messages_are_taken_up_to_their_number_and_16_mebibytes(
+    context: zmq.Context[zmq.Socket[bytes]], size: int, limit: int, most: int
+) -> None:
+    link = Link(context, "tcp://127.0.0.1:*")
+    sender = context.socket(zmq.DEALER)
+    sender.setsockopt(zmq.LINGER, 0)
+    sender.connect(link.bind())
+    for number in range(9):
+        sender.send_multipart([b"FRAME", bytes([number]) * size])
+    turns: list[list[Message]] = []
+    end = time.monotonic() + DEADLINE_S
+    while sum(len(turn) for turn in turns) < 9 and time.monotonic() < end:
+        turns.append(link.receive(100, limit))
+    sender.close()
+    link.close()
+    assert [message.parts[1][0] for turn in turns for message in turn] == list(range(9))
+    assert max(len(turn) for turn in turns) <= most
