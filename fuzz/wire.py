@@ -39,7 +39,7 @@ LIMIT_S: Final = 1.0
 ADDRESS_SPACE_BYTES: Final = 2 << 30
 GROWTH_BYTES: Final = 64 << 20
 _WARM_ROUNDS: Final = 20  # per process, after which memory stays level
-_STORED_ROUNDS: Final = 10  # every so many rounds' records are committed to a database
+_STORED_ROUNDS: Final = 40  # every so many rounds' records are committed to a database
 _MAX_FINDINGS: Final = 10  # of one process, each of another place
 
 
@@ -95,7 +95,8 @@ class Run:
     def all(self) -> Outcome:
         """Run the job's rounds."""
         job, out, number, started = self._job, self.outcome, self._job.first, time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="fuzz-wire-") as scratch:
+        memory = Path("/dev/shm")
+        with tempfile.TemporaryDirectory(prefix="fuzz-wire-", dir=memory if memory.is_dir() else None) as scratch:
             for turn, number in enumerate(range(job.first, -(-job.inputs // ROUND_INPUTS), job.step)):
                 if turn == _WARM_ROUNDS:
                     out.level_bytes = _resident_bytes()
@@ -114,6 +115,7 @@ class Run:
             self._beat(at)
             self._timed(at, checks, given)
         if number % _STORED_ROUNDS == 0:
+            gc.collect()
             try:
                 checks.store()
             except Exception as error:  # noqa: BLE001 - whatever was not declared is the finding
@@ -197,6 +199,7 @@ def _plant(name: str | None) -> None:
 
 def work(job: Job, progress: Any, results: Connection) -> None:
     """Be one of the processes."""
+    gc.disable()  # it is done between rounds
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
 
     def beat(number: int) -> None:

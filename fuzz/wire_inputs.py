@@ -8,8 +8,22 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+import msgpack
+
 from common.flowlog import FILE_HEADER, FRAME_OVERHEAD, MAX_FRAME_BYTES
-from common.link import ACK, FRAME, HELLO, PING, REFUSED, WELCOME, pack_answer
+from common.link import (
+    ACK,
+    HELLO,
+    LINK_VERSION,
+    PING,
+    REFUSED,
+    WELCOME,
+    pack_answer,
+    pack_frame,
+    pack_hello,
+    pack_version,
+)
+from common.records import UINT63_MAX
 from fuzz.msgpack_mutate import BROKEN, VALUES, retoken
 from fuzz.wire_seeds import NOW, RUNS, Seed, fresh_frames, headers, real_frames, seed_of
 
@@ -194,6 +208,8 @@ class Inputs:
     def _answer(self) -> Input:
         """What a sensor gets."""
         number = self._dice.getrandbits
+        if self._roll() < 0.1:
+            return Input("answer", self._parts(pack_version()))
         kind = (WELCOME, ACK, REFUSED, b"PONG", b"", b"OTHER")[int(self._roll() * 6)]
         parts = pack_answer(kind, number(64), number(64), ("", "why", "é" * 300, "\0\n")[int(self._roll() * 4)])
         return Input("answer", self._parts(parts))
@@ -218,15 +234,25 @@ class Inputs:
             way = roll()
             if way < 0.3:
                 run = RUNS[int(roll() * len(RUNS))]
-                said.append((peer, self._changed([HELLO, self._corpus.header_frames[run]])))
+                version = self._dice.getrandbits(16) if roll() < 0.05 else LINK_VERSION
+                said.append((peer, self._changed(pack_hello(self._corpus.header_frames[run], version))))
             elif way < 0.8:
-                payload = self._any().payload
-                said.append((peer, self._changed([FRAME, framed(payload)])))
+                said.append((peer, self._changed(self._sent())))
             elif way < 0.9:
                 said.append((peer, self._parts([PING])))
             else:
                 said.append((peer, self._parts([self._smash(HELLO), self._dice.randbytes(9)])))
         return Input("talk", said)
+
+    def _sent(self) -> list[bytes]:
+        """A frame beside its numbers, or beside others."""
+        frame = self.good_frames[int(self._roll() * len(self.good_frames))]
+        run, sequence = msgpack.unpackb(frame[FRAME_OVERHEAD:])[3:5]
+        if self._roll() < 0.1:
+            run = self._dice.choice((NOW, 0, UINT63_MAX, (1 << 64) - 1))
+        if self._roll() < 0.2:
+            sequence = self._dice.getrandbits(self._dice.choice((1, 4, 32, 63, 64)))
+        return pack_frame(run, sequence, frame)
 
     def _changed(self, parts: list[bytes]) -> list[bytes]:
         way = self._roll()
@@ -234,7 +260,7 @@ class Inputs:
             return parts
         if way < 0.6:
             return self._parts(parts)
-        return [parts[0], framed(self._smash(parts[1][FRAME_OVERHEAD:]))]
+        return [*parts[:-1], framed(self._smash(parts[-1][FRAME_OVERHEAD:]))]
 
     # ---- big ones ------------------------------------------------------------------------------------------
     def _big(self) -> Input:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from corr_castro import ndjson, rows
 from corr_cli import Cli
-from corr_flows import batch, flow, flow_log, parts
+from corr_flows import T0, batch, flow, flow_log, parts
 from corr_strategies import traffic
 from hypothesis import HealthCheck, given, settings
 
@@ -257,7 +257,7 @@ def test_frames_are_committed_before_they_are_too_much_at_once(
     path = write(tmp_path / "a.flowlog", flow_log(frames))
     steps: list[int | None] = []
     monkeypatch.setattr(importer, "_BYTES_PER_COMMIT", 2 * len(encode_frame(frames[0])) - 20)
-    reader = importer.Importer(pipeline, "x", 0, lambda _line: None)
+    reader = importer.Importer(pipeline, "x", T0, lambda _line: None)
     with opened(str(path)) as source:
         reader.run(source, steps.append)
     assert (reader.tally.stored, len(steps)) == (7, 4)

@@ -13,12 +13,20 @@ from typing import Any
 import pytest
 
 from common import flowlog
-from common.flowlog import MAX_FRAME_BYTES, Frame, decode_frame, scan_frames
+from common.flowlog import (
+    FILE_HEADER,
+    MAX_FRAME_BYTES,
+    Batch,
+    Frame,
+    decode_frame,
+    encode_frame,
+    scan_frames,
+)
 from common.records import RecordReader
-from correlator.ingest.peers import Peers
-from fuzz import wire
+from correlator.ingest import peers
+from fuzz import wire, wire_seeds
 from fuzz.msgpack_mutate import VALUES, tokens
-from fuzz.wire_checks import Checks
+from fuzz.wire_checks import Checks, Finding
 from fuzz.wire_inputs import ROUND_INPUTS, Corpus, Input, Inputs, load
 
 Fuzz = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,19 +113,19 @@ class TestWhatIsFound:
         self, findings: Callable[[], list[wire.Found]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(flowlog, "_resynchronise", lambda _data, _offset, budget: (None, budget))
-        assert any("were found" in found.what for found in findings())
+        assert any("were not found" in found.what for found in findings())
 
     def test_an_error_that_a_message_lets_out(
         self, findings: Callable[[], list[wire.Found]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        refuse = Peers._refuse
+        unpack = peers.unpack_frame
 
-        def faulty(self: Peers, peer: bytes, reason: str) -> None:
-            if "checksum" in reason:
-                raise IndexError(reason)
-            refuse(self, peer, reason)
+        def faulty(parts: list[bytes]) -> Any:
+            if len(parts) != 3:
+                raise IndexError(len(parts))
+            return unpack(parts)
 
-        monkeypatch.setattr(Peers, "_refuse", faulty)
+        monkeypatch.setattr(peers, "unpack_frame", faulty)
         assert {found.what.split(":")[0] for found in findings()} == {"IndexError"}
 
     def test_an_input_that_takes_too_long(
@@ -171,6 +179,15 @@ class TestInputs:
             for item in scan_frames(memoryview(last.data), 0) if last.kind == "frame" else ():
                 assert isinstance(item, Frame)
                 assert len(item.payload) <= MAX_FRAME_BYTES
+
+    def test_a_frame_made_whole_by_the_next_ones_first_byte_hides_that(self, corpus: Corpus, tmp_path: Path) -> None:
+        header = corpus.header_frames[wire_seeds.NOW]
+        ends_in_zero = encode_frame(Batch("beacon", "tap-1", wire_seeds.NOW, 1, 1, 1, [0]))
+        checks = Checks(corpus, [header, ends_in_zero, header], tmp_path)
+        log = FILE_HEADER + ends_in_zero[:-1] + header
+        checks.log(log, (len(FILE_HEADER) + len(ends_in_zero) - 1,))
+        with pytest.raises(Finding, match="were not found"):
+            checks.log(log, (len(log) - 20,))
 
 
 def test_tokens_fill_what_they_were_found_in() -> None:
