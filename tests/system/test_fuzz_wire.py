@@ -22,8 +22,8 @@ from common.flowlog import (
     encode_frame,
     scan_frames,
 )
+from common.link import unpack_frame
 from common.records import RecordReader
-from correlator.ingest import peers
 from fuzz import wire, wire_seeds
 from fuzz.msgpack_mutate import VALUES, tokens
 from fuzz.wire_checks import Checks, Finding
@@ -118,14 +118,12 @@ class TestWhatIsFound:
     def test_an_error_that_a_message_lets_out(
         self, findings: Callable[[], list[wire.Found]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        unpack = peers.unpack_frame
-
         def faulty(parts: list[bytes]) -> Any:
             if len(parts) != 3:
                 raise IndexError(len(parts))
-            return unpack(parts)
+            return unpack_frame(parts)
 
-        monkeypatch.setattr(peers, "unpack_frame", faulty)
+        monkeypatch.setattr("correlator.ingest.peers.unpack_frame", faulty)
         assert {found.what.split(":")[0] for found in findings()} == {"IndexError"}
 
     def test_an_input_that_takes_too_long(
