@@ -1,8 +1,8 @@
 # Short names for the scripts; each says at its top what it does and takes.
 .POSIX:
-.PHONY: setup demo test lint bench fuzz golden lock clean
+.PHONY: setup demo test lint bench fuzz chaos golden lock clean
 
-setup demo test lint bench fuzz lock:
+setup demo test lint bench fuzz chaos lock:
 	@scripts/$@
 
 # Write the expected outputs in tests/data again; look at the difference before committing it.

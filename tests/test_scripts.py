@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = ("bench", "demo", "fuzz", "install-pypcap", "interop", "lint", "lock", "setup", "test")
+SCRIPTS = ("bench", "chaos", "demo", "fuzz", "install-pypcap", "interop", "lint", "lock", "setup", "test")
 ENVIRONMENT = {**os.environ, "VENV": sys.prefix, "TERM": "dumb"}
 ENVIRONMENT.pop("PYTHON", None)
 
