@@ -126,7 +126,9 @@ def _explained(path: Path) -> Iterator[None]:
 def explained(path: Path, error: sqlite3.DatabaseError) -> UserError:
     """Return what SQLite said as an error for a person."""
     text = str(error)
-    may_pass = isinstance(error, sqlite3.OperationalError) and any(word in text for word in ("locked", "busy", "full"))
+    may_pass = isinstance(error, sqlite3.OperationalError) and any(
+        word in text for word in ("locked", "busy", "full", "disk I/O")
+    )
     return (StoreUnavailableError if may_pass else UserError)(_explanation(path, error))
 
 
@@ -140,6 +142,9 @@ def _explanation(path: Path, error: sqlite3.DatabaseError) -> str:
         return _unopenable(path, text)
     if "full" in text:
         return f"no room left for {path} ({text}): free some space on that disk"
+    if "disk I/O" in text:
+        # A full disk is among what SQLite calls so, where it could not make the file for its index of the log.
+        return f"{path}: {text}: look whether its disk is full or failing"
     return f"{path}: {text}; check the file, or name another with --db"
 
 

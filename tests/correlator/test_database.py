@@ -21,7 +21,7 @@ from sqlite_utils import Database
 from common.addresses import address_text
 from common.records import FlowRecord
 from correlator.store.columns import COLUMNS, DETAILS, RECORD_EXPRESSIONS, channel_id, channel_key, record_of
-from correlator.store.database import Built, writing
+from correlator.store.database import Built, StoreUnavailableError, explained, writing
 from correlator.store.schema import migrations
 
 
@@ -197,3 +197,11 @@ def test_the_schema_keeps_its_references(db: Path) -> None:
     assert conn.execute("PRAGMA foreign_key_check").fetchall() == []
     assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     conn.close()
+
+
+@pytest.mark.parametrize("said", ["database or disk is full", "disk I/O error"])
+def test_what_a_full_disk_is_called_may_pass_and_names_the_disk(db: Path, said: str) -> None:
+    problem = explained(db, sqlite3.OperationalError(said))
+    assert isinstance(problem, StoreUnavailableError)
+    assert "disk" in str(problem)
+    assert "full" in str(problem)
