@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from common.link import ACK, REFUSED, WELCOME, Answer
+from common.link import ACK, PONG, REFUSED, WELCOME, Answer
 
 
 class Hello(NamedTuple):
@@ -165,8 +165,9 @@ class Sender:
     def answered(self, answer: Answer, now_ns: int) -> bool:
         """Take an answer; return whether what it covers may leave the spool: all up to it, or the refused one."""
         self._asked_ns = None
-        if answer.kind not in (WELCOME, ACK, REFUSED):
+        if answer.kind == PONG:
             self._wait_ns = self._limits.resend_ns
+        if answer.kind not in (WELCOME, ACK, REFUSED):
             return False
         waiting = self.waiting
         if answer.kind != REFUSED:

@@ -95,7 +95,7 @@ class Chaos:
     def _enough(self) -> bool:
         kills = self.counts["sensor kills"] + self.counts["correlator kills"]
         done = kills >= self._plan.kills and self.truth.flows_spooled >= self._plan.flows
-        return done or time.monotonic() - self._began > self._plan.seconds
+        return bool(done or time.monotonic() - self._began > self._plan.seconds)
 
     def _supervise(self) -> None:
         for host in (*self.sensors, self.correlator):

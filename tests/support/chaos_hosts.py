@@ -59,8 +59,8 @@ class Traffic:
             number = self._count
             # The long flow is client 0's.
             client = 0 if number % 50 == 0 else number % 200 + 1
-            address, port = bytes((10, self._network, client >> 8, client & 255)), 1024 + number // 200 % 60_000
-            port = struct.pack(">H", 9 if client == 0 else port)
+            address = bytes((10, self._network, client >> 8, client & 255))
+            port = struct.pack(">H", 9 if client == 0 else 1024 + number // 200 % 60_000)
             frames = [self._there[:26] + address + self._there[30:34] + port + self._there[36:]]
             if number % 3 == 0:
                 frames.append(self._back[:30] + address + self._back[34:36] + port + self._back[38:])
