@@ -70,6 +70,12 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     frames_per_commit: Annotated[int, Meta(ge=1, le=1000)] = 16
 
 
+class MetricsSettings(Struct, frozen=True, kw_only=True):
+    """[metrics]: counters for Prometheus."""
+
+    bind: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a configuration file may say."""
 
@@ -77,3 +83,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
     sensors: SensorLimits = SensorLimits()
     serve: ServeSettings = ServeSettings()
+    metrics: MetricsSettings = MetricsSettings()

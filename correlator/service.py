@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
 import zmq
 
 from common.errors import UserError
+from common.metrics import Metric, MetricsServer
 from common.notify import Notifier
 from correlator.config import Settings
 from correlator.ingest.peers import Delivery, Peers
 from correlator.ingest.pipeline import Pipeline
 from correlator.ingest.receiver import Verdict
 from correlator.ingest.zmqlink import Link
-from correlator.store.database import Store, StoreUnavailableError
+from correlator.metrics import Tally, metrics
+from correlator.store.database import Store, StoreUnavailableError, file_bytes, reading
+from correlator.store.sensors import sensors
 from correlator.store.writer import Writer
 from correlator.watch import Watch
 
@@ -41,6 +45,8 @@ class Service:
         receiver = self._pipeline.receiver
         self._peers = Peers(settings.serve.max_sensors, receiver.open_run, self._pipeline.mark, receiver.knows)
         self._notifier = Notifier()
+        self._tally = Tally()
+        self._database = store.path
         self._stopping = False
         self._stored_records = 0
         self._refused = 0
@@ -64,6 +70,18 @@ class Service:
             link.close()
             context.term()
             self._notifier.close()
+
+    def serve_metrics(self, server: MetricsServer) -> None:
+        """Let the counters be asked for, where that is switched on."""
+        if where := server.start(self.metrics):
+            self._say(f"metrics on http://{where}/metrics")
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the counters; asked by other threads, which read the database for themselves."""
+        rows = None
+        with suppress(UserError), reading(self._database) as store:
+            rows = sensors(store.conn)
+        return metrics(self._tally, rows, file_bytes(self._database))
 
     def _begin(self, status: str) -> None:
         """Tell the service manager that the start is over."""
@@ -119,7 +137,10 @@ class Service:
             return []
         now_ns = time.time_ns()
         steady = self._watch.steady({batch.sensor for _, batch in deliveries}, now_ns)
+        began_ns = time.monotonic_ns()
         stored = self._pipeline.store_frames([batch for _, batch in deliveries], now_ns, steady)
+        self._tally.committed(time.monotonic_ns() - began_ns)
+        self._tally.refused.update(stored.refused)
         self._stored_records += stored.records
         self._refused += stored.refused.total()
         if stored.refused:

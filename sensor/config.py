@@ -53,6 +53,12 @@ class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: Seconds = 3600
 
 
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Counters for Prometheus."""
+
+    bind: str = ""
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How records become frames of the flow log, and what text adds to them."""
 
@@ -88,6 +94,7 @@ class SensorConfig(msgspec.Struct, frozen=True, kw_only=True):
     statistics: StatisticsConfig = StatisticsConfig()
     log: LogConfig = LogConfig()
     ship: ShipConfig = ShipConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def check_config(config: SensorConfig) -> None:

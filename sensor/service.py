@@ -13,6 +13,7 @@ import click
 
 from common.errors import UserError
 from common.flowlog import Block, rows_of
+from common.metrics import Metric, MetricsServer
 from common.notify import Notifier
 from common.records import FlowRecord, SensorAlarm, SensorStats
 from sensor.alarms import alarm_line, pair_text
@@ -20,6 +21,7 @@ from sensor.capture.live import Drops, LiveSource
 from sensor.capture.pcapfile import CaptureFileError, Opener, read_capture
 from sensor.config import SensorConfig, home_networks
 from sensor.flow._table import FlowTable
+from sensor.metrics import metrics
 from sensor.output.fanout import Outputs
 from sensor.stats import drops_line, stats_line, take_stats
 
@@ -30,6 +32,8 @@ _END_REASON_AT = FlowRecord._fields.index("end_reason")
 _LIVE_LAG_NS = 2 * _NS
 # How often the drop counters are looked at, and so the most that they are logged, but for statistics.
 _DROPS_NS = 10 * _NS
+# How old the counters may be that metrics give.
+_METRICS_NS = _NS
 # At a stop: the kernel hands a block over after this time at the latest; and when to give up on what waits in it.
 _BLOCK_NS = 3 * _NS // 10
 _GIVE_UP_NS = 10 * _NS
@@ -90,6 +94,9 @@ class SensorService:
         self._next_statistics_ns = time.monotonic_ns() + self._statistics_ns
         self._heartbeat_ns = config.ship.heartbeat_s * _NS if outputs.shipper is not None else 0
         self._next_heartbeat_ns = time.monotonic_ns() + self._heartbeat_ns
+        self._metrics_ns = _METRICS_NS if config.metrics.bind else 0
+        self._next_metrics_ns = 0
+        self._latest = self._take_stats()
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -213,7 +220,23 @@ class SensorService:
         elif now_ns >= self._next_drops_ns:
             self._next_drops_ns = now_ns + _DROPS_NS
             self._look_at_drops()
+        self._keep_for_metrics(now_ns)
         self._notifier.alive(now_ns)
+
+    def serve_metrics(self, server: MetricsServer) -> None:
+        """Let the counters be asked for, where that is switched on."""
+        if where := server.start(self.metrics):
+            self._say(f"metrics on http://{where}/metrics")
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the counters as they stood within the last second; asked by other threads."""
+        return metrics(self._latest)
+
+    def _keep_for_metrics(self, now_ns: int) -> None:
+        # What other threads are given is a record that does not change: the counters themselves are this thread's.
+        if self._metrics_ns and now_ns >= self._next_metrics_ns:
+            self._next_metrics_ns = now_ns + self._metrics_ns
+            self._latest = self._take_stats()
 
     def _look_at_drops(self) -> None:
         if self._live is None:
@@ -281,6 +304,7 @@ class SensorService:
                 return False
             waiting = shipper.waiting
             self._notifier.alive(now_ns)
+            self._keep_for_metrics(now_ns)
             if self._statistics_asked:
                 # In a line only: one more record would be one more to wait for.
                 self._statistics_asked = False

@@ -22,7 +22,7 @@ def analyzed(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(params=UNITS)
 def unit(request: pytest.FixtureRequest, repo_root: Path) -> Path:
-    return repo_root / "packaging/systemd" / request.param
+    return repo_root / "packaging/systemd" / str(request.param)
 
 
 @needs_systemd

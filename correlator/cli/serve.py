@@ -6,6 +6,7 @@ import click
 
 from common.errors import UserError
 from common.link import is_local
+from common.metrics import MetricsServer
 from correlator.cli.options import Place, built_by, warn_if_built_otherwise, with_place
 from correlator.service import Service
 from correlator.store.database import writing
@@ -14,8 +15,9 @@ from correlator.store.database import writing
 @click.command(short_help="Take records from sensors until told to stop")
 @click.option("--bind", metavar="ENDPOINT", help="Where sensors connect to  [default: tcp://127.0.0.1:5690]")
 @click.option("--plaintext", is_flag=True, help="No encryption; on a loopback or ipc endpoint only")
+@click.option("--metrics", metavar="ADDRESS:PORT", help="Counters for Prometheus, e.g. on 127.0.0.1:9465")
 @with_place
-def serve(bind: str | None, *, plaintext: bool, place: Place) -> None:
+def serve(bind: str | None, metrics: str | None, *, plaintext: bool, place: Place) -> None:
     r"""Take records from sensors and store them until SIGINT or SIGTERM.
 
     \b
@@ -29,6 +31,12 @@ def serve(bind: str | None, *, plaintext: bool, place: Place) -> None:
         raise UserError("encrypted links are not there yet: use --plaintext on a loopback or ipc endpoint")
     if not is_local(endpoint):
         raise UserError(f"--plaintext is for this host only, not {endpoint}: bind tcp://127.0.0.1:PORT or ipc://PATH")
+    server = MetricsServer(settings.metrics.bind if metrics is None else metrics)
     with writing(place.db, built_by(settings)) as store:
         warn_if_built_otherwise(store, settings)
-        Service(store, settings, endpoint, lambda line: click.echo(line, err=True)).run()
+        service = Service(store, settings, endpoint, lambda line: click.echo(line, err=True))
+        try:
+            service.serve_metrics(server)
+            service.run()
+        finally:
+            server.close()

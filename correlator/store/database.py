@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -68,6 +68,15 @@ def writing(path: Path, wanted: Built) -> Iterator[Store]:
     with _explained(path), _connected(path, "rwc") as conn:
         _prepare(conn, path, wanted)
         yield Store(conn, _built(conn), path)
+
+
+def file_bytes(path: Path) -> int:
+    """Return the size of a store's file and of its log."""
+    sizes = []
+    for name in (path, Path(f"{path}-wal")):
+        with suppress(OSError):
+            sizes.append(name.stat().st_size)
+    return sum(sizes)
 
 
 @contextmanager

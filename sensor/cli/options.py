@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from common.errors import UserError
+from common.metrics import MetricsServer
 from common.notify import Notifier
 from common.settings import checked_settings, load_settings
 from sensor.batching import Batcher
@@ -75,6 +76,7 @@ _OPTIONS = (
     click.option("--filter", "filter_option", metavar="EXPRESSION", help="The filter, instead of trailing words."),
     click.option("-f", "tcp_timeout", type=_ABOVE_ZERO, metavar="S", help="TCP timeout in seconds.  [default: 7200]"),
     click.option("-t", "interval", type=_SECONDS, metavar="S", help="Statistics every S seconds; 0 = only at the end."),
+    click.option("--metrics", metavar="ADDRESS:PORT", help="Counters for Prometheus, e.g. on 127.0.0.1:9464."),
     click.option("-x", "alarm_bytes", type=_COUNT, metavar="BYTES", help="Alarm: a flow's bytes, in and out."),
     click.option("-y", "alarm_duration", type=_SECONDS, metavar="S", help="Alarm: a flow's duration in seconds."),
     click.option("-z", "alarm_packets", type=_COUNT, metavar="PACKETS", help="Alarm: a flow's packets."),
@@ -101,15 +103,19 @@ class Run(NamedTuple):
     outputs: Outputs
     notifier: Notifier
     endpoint: str
+    metrics: MetricsServer
 
     def give_up_root(self, user: str | None, *, keep_capturing: bool = False) -> None:
-        """Become the user, now that everything is open, for good."""
+        """Become the user, now that everything is open, for good; serve metrics from then on."""
         if user is not None:
             reach = Reach(self.outputs.spool_paths(), self.outputs.spool_directory(), self.endpoint)
             drop_privileges(user, reach, keep_capturing=keep_capturing)
+        # Its threads are to have what is left, and nothing more.
+        self.service.serve_metrics(self.metrics)
 
     def close(self) -> None:
-        """Close the outputs and the way to the service manager."""
+        """Close the outputs, the metrics and the way to the service manager."""
+        self.metrics.close()
         self.notifier.close()
         self.outputs.close()
 
@@ -141,6 +147,7 @@ def make_run(options: dict[str, Any], config: SensorConfig, inputs: Sequence[str
             )
         # conn.log has one line a connection.
         config = _replaced(config, "flow", active_timeout_s=0)
+    metrics = MetricsServer(config.metrics.bind)
     run = time.time_ns()
     table = make_table(config, run, trace=level >= TRACE)
     batcher = Batcher(config.name, run, int(config.log.flush_s * _NS))
@@ -158,7 +165,7 @@ def make_run(options: dict[str, Any], config: SensorConfig, inputs: Sequence[str
             raise
     outputs = Outputs(batcher, log, text, shipper)
     notifier = Notifier()
-    return Run(SensorService(config, table, outputs, level, notifier), outputs, notifier, config.ship.endpoint)
+    return Run(SensorService(config, table, outputs, level, notifier), outputs, notifier, config.ship.endpoint, metrics)
 
 
 def _refuse_overwriting(path: str | None, inputs: Sequence[str]) -> None:
@@ -194,6 +201,7 @@ def effective_config(options: dict[str, Any]) -> SensorConfig:
         },
         "statistics": {"interval_s": options.get("interval")},
         "log": {"community_id": options.get("community_id")},
+        "metrics": {"bind": options.get("metrics")},
         "ship": {
             "endpoint": options.get("endpoint"),
             "spool": options.get("spool"),

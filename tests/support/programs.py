@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,10 +37,12 @@ def error_line(stderr: str) -> str:
 class Running:
     """A program in the background whose standard error is collected."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         # The tests themselves may run under nohup, which their programs would inherit.
         hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        )
         signal.signal(signal.SIGHUP, hang_up)
         self.lines: list[str] = []
         self._news = threading.Condition()
