@@ -121,4 +121,6 @@ def _lag_text(row: dict[str, Any]) -> str | None:
     """Return for how long the oldest frame has waited on the sensor, or how many wait where it does not say."""
     if row["frames_waiting"] is None:
         return None
-    return f"{row['frames_waiting']} frames" if row["lag_s"] is None else human_duration(row["lag_s"])
+    if row["lag_s"] is not None:
+        return human_duration(row["lag_s"])
+    return "1 frame" if row["frames_waiting"] == 1 else f"{row['frames_waiting']} frames"
