@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -81,7 +81,10 @@ class ShipConfig(msgspec.Struct, frozen=True, kw_only=True):
     give_up_s: PositiveSeconds = 30
     heartbeat_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=2**62)] = 512 << 20
-    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=2**62)] = 8 << 20
+    spool_max_age_s: Seconds = 0
+    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=1 << 26)] = 8 << 20
+    fsync: Literal["batch", "interval", "never"] = "interval"
+    fsync_interval_s: PositiveSeconds = 1
 
 
 class SensorConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
 from sensor.service import NORMAL, TRACE, SensorService, make_table
-from sensor.ship.spool import Spool
+from sensor.ship.spool import Policy, Spool
 
 if TYPE_CHECKING:
     from sensor.ship.link import Shipper
@@ -260,8 +260,10 @@ def _shipper(config: SensorConfig, batcher: Batcher, run: int) -> Shipper:
     from sensor.ship.link import Shipper  # noqa: PLC0415 - ZeroMQ takes as long to import as a small capture to read
 
     directory = Path(config.ship.spool) if config.ship.spool else _default_spool(config.name)
-    spool = Spool(directory, run, batcher.header(run), config.ship.spool_max_bytes, config.ship.segment_bytes)
-    return Shipper(config.ship, spool)
+    ship = config.ship
+    policy = Policy(int(ship.spool_max_age_s * _NS), ship.fsync, int(ship.fsync_interval_s * _NS))
+    spool = Spool(directory, run, batcher.header(run), ship.spool_max_bytes, ship.segment_bytes, policy)
+    return Shipper(ship, spool)
 
 
 def _default_spool(name: str) -> Path:

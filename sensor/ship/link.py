@@ -9,7 +9,7 @@ from common.link import LINK_VERSION, PING, REFUSED, VERSION, Answer, pack_frame
 from sensor.batching import NumberedFrame
 from sensor.config import ShipConfig, check_link
 from sensor.ship.sender import Hello, Limits, Message, Ping, Send, Sender
-from sensor.ship.spool import Spool, SpoolFullError
+from sensor.ship.spool import Spool, SpoolTroubleError
 
 _NS = 1_000_000_000
 _PING_NS = 10 * _NS
@@ -26,7 +26,6 @@ class Shipper:
     def __init__(self, config: ShipConfig, spool: Spool) -> None:
         check_link(config)
         self._spool = spool
-        self._full = False
         self.bad_answers = 0
         self.news: list[str] = []  # lines for the user, who has not seen them yet
         self._endpoint = config.endpoint
@@ -84,21 +83,18 @@ class Shipper:
         return self._spool
 
     def take(self, frames: list[NumberedFrame]) -> None:
-        """Spool frames and queue them to be sent; without room on the disk they are dropped and counted."""
+        """Spool frames and queue them to be sent; those that cannot be written are dropped and counted."""
         for frame in frames:
             try:
                 dropped = self._spool.append(frame.sequence, frame.data)
-            except SpoolFullError as error:
-                if not self._full:
-                    self._full = True
-                    self.news.append(f"{error}; {self._spool.frames_dropped} frames dropped so far")
+            except SpoolTroubleError:
                 continue
-            for run, sequence in dropped:
-                self._sender.forget(run, sequence)
             self._sender.add(self._spool.run, frame.sequence)
+            self._forget(dropped)
 
     def turn(self, now_ns: int, wait_ms: int = 0) -> bool:
         """Take answers and send what is due; return whether the correlator took frames."""
+        self._forget(self._spool.tend(now_ns))
         waiting = self.waiting
         if wait_ms:
             self._socket.poll(wait_ms)
@@ -121,6 +117,7 @@ class Shipper:
                 f"the correlator at {self._endpoint} has not answered for {silence_ns // _NS} s; "
                 f"{self.waiting} frames wait in {self._spool.directory}"
             )
+        self.news += self._spool.news()
         return progress
 
     def _answered(self, answer: Answer, now_ns: int) -> None:
@@ -150,6 +147,10 @@ class Shipper:
         self._close_socket()
         self._spool.close()
 
+    def _forget(self, dropped: list[tuple[int, int]]) -> None:
+        for run, sequence in dropped:
+            self._sender.forget(run, sequence)
+
     def _close_socket(self) -> None:
         self._socket.close()
         self._context.term()
@@ -171,7 +172,10 @@ class Shipper:
             case Send(run, sequence):
                 if not self._sender.has_room:
                     return False
-                frame = self._spool.read(run, sequence)
+                try:
+                    frame = self._spool.read(run, sequence)
+                except SpoolTroubleError:  # perhaps it can be read later
+                    return False
                 if frame is None:
                     self._sender.drop(run, sequence)
                     return True

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from common.link import ACK, PONG, REFUSED, WELCOME, Answer
+from sensor.ship.ranges import Ranges
 
 
 class Hello(NamedTuple):
@@ -45,7 +46,7 @@ class Limits(NamedTuple):
 
 class _Run:
     def __init__(self) -> None:
-        self.unsent: deque[int] = deque()
+        self.unsent = Ranges()
         self.sent: deque[int] = deque()
         self.greeted = False
 
@@ -99,8 +100,7 @@ class Sender:
             return
         while known.sent and known.sent[0] <= sequence:
             self._landed(run, known.sent.popleft())
-        while known.unsent and known.unsent[0] <= sequence:
-            known.unsent.popleft()
+        known.unsent.drop_through(sequence)
         self._tidy(run)
 
     def drop(self, run: int, sequence: int) -> bool:
@@ -108,7 +108,8 @@ class Sender:
         known = self._runs.get(run)
         if known is None:
             return False
-        for frames in (known.sent, known.unsent):
+        waiting: tuple[deque[int] | Ranges, ...] = (known.sent, known.unsent)
+        for frames in waiting:
             if frames and frames[0] <= sequence <= frames[-1] and sequence in frames:
                 frames.remove(sequence)
                 if frames is known.sent:

@@ -14,7 +14,7 @@ from common.link import FRAME, HELLO, PING, REFUSED, VERSION, pack_answer
 from sensor.batching import NumberedFrame
 from sensor.config import ShipConfig
 from sensor.ship.link import Shipper
-from sensor.ship.spool import Spool
+from sensor.ship.spool import Policy, Spool
 
 S = 1_000_000_000
 OLD = RUN - 1
@@ -36,7 +36,8 @@ class Setup:
 
     def shipper(self, run: int = RUN, **config) -> Shipper:
         settings = ShipConfig(endpoint=self.endpoint, plaintext=True, **config)
-        spool = Spool(self.directory, run, header(run=run), settings.spool_max_bytes, settings.segment_bytes)
+        policy = Policy(int(settings.spool_max_age_s * S))
+        spool = Spool(self.directory, run, header(run=run), settings.spool_max_bytes, settings.segment_bytes, policy)
         self.shippers.append(Shipper(settings, spool))
         return self.shippers[-1]
 
@@ -184,21 +185,86 @@ def test_a_full_disk_costs_the_frames_that_found_no_room_and_is_said_once(setup,
 
     def write_or_not(data, segment) -> None:
         if full:
-            raise shipper.spool._problem(OSError(errno.ENOSPC, "No space left on device"))
+            raise OSError(errno.ENOSPC, "No space left on device")
         write(data, segment)
 
     monkeypatch.setattr(shipper.spool, "_write", write_or_not)
     setup.take(shipper, 4, 6)
+    shipper.turn(setup.now_ns)
+    setup.take(shipper, 7, 8)
+    shipper.turn(setup.now_ns)
     full = False
-    setup.take(shipper, 7, 12)
-    assert shipper.spool.frames_dropped == 3
-    assert [line.partition(": ")[2] for line in shipper.news] == [
-        "No space left on device; make room or give another --spool; 1 frames dropped so far"
+    setup.take(shipper, 9, 12)
+    setup.now_ns += 20 * S
+    shipper.turn(setup.now_ns)
+    assert shipper.spool.losses.by_reason == {"disk_full": 5}
+    assert [line.partition(": ")[2] for line in shipper.news[:1]] == [
+        "No space left on device; make room or give another --spool; until then frames are dropped and counted"
     ]
-    assert shipper.waiting == 9
+    assert shipper.news[1:] == [f"the spool {setup.directory} can be written again; 5 frames were dropped meanwhile"]
+    assert shipper.waiting == 7
     until(lambda: not shipper.waiting, setup.both(shipper, router))
-    assert sequences(router) == [1, 2, 3, 7, 8, 9, 10, 11, 12]
-    assert router.gaps == [(RUN, 3, 7)]
+    assert sequences(router) == [1, 2, 3, 9, 10, 11, 12]
+    # The correlator learns of what is missing by the numbers.
+    assert router.gaps == [(RUN, 3, 9)]
+
+
+def test_a_spool_that_vanishes_and_comes_back_costs_what_came_meanwhile(setup):
+    shipper, router = setup.shipper(window_frames=4), setup.router()
+    setup.take(shipper, 1, 9)
+    away = setup.directory.with_name("away")
+    setup.directory.rename(away)
+    setup.take(shipper, 10, 12)
+    for _ in range(20):
+        setup.both(shipper, router)()
+    assert (sequences(router), shipper.waiting) == ([], 9)
+    away.rename(setup.directory)
+    setup.now_ns += 2 * S
+    shipper.turn(setup.now_ns)
+    setup.take(shipper, 13, 14)
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == [*range(1, 10), 13, 14]
+    assert router.gaps == [(RUN, 9, 13)]
+    assert shipper.spool.losses.by_reason == {"unwritable": 3}
+
+
+def test_a_file_lost_in_the_middle_is_a_gap_and_later_answers_count_for_what_they_say(setup):
+    shipper, router = setup.shipper(window_frames=3), setup.router()
+    shipper.spool._segment_bytes = 1
+    setup.take(shipper, 1, 9)
+    for number in (4, 5):
+        (setup.directory / f"{RUN:020d}-{number:06d}.flowlog").unlink()
+    until(lambda: len(router.frames) >= 5, setup.both(shipper, router))
+    assert router.gaps == [(RUN, 3, 6)]
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == [1, 2, 3, 6, 7, 8, 9]
+    assert shipper.spool.losses.by_reason == {"lost": 2}
+    assert list(setup.directory.glob("*-00000[1-8].flowlog")) == []
+
+
+def test_a_refusal_after_a_gap_covers_the_frame_that_it_names(setup):
+    shipper, router = setup.shipper(), setup.router()
+    shipper.spool._segment_bytes = 1
+    setup.take(shipper, 1, 5)
+    (setup.directory / f"{RUN:020d}-000002.flowlog").unlink()
+    until(lambda: 5 in sequences(router), setup.both(shipper, router, acknowledge=False))
+    router.send_all(pack_answer(REFUSED, RUN, 3, "field 3"))
+    until(lambda: shipper.refused, setup.both(shipper, router, acknowledge=False))
+    assert shipper.waiting == 2
+    assert [shipper.spool.read(RUN, n) for n in (3, 4, 5)] == [None, frame(4), frame(5)]
+
+
+def test_frames_too_old_are_not_waited_for(setup):
+    shipper = setup.shipper(spool_max_age_s=60)
+    shipper.turn(setup.now_ns)
+    setup.take(shipper, 1, 3)
+    setup.now_ns += 61 * S
+    shipper.turn(setup.now_ns)
+    setup.take(shipper, 4, 4)
+    assert (shipper.waiting, shipper.spool.losses.by_reason) == (1, {"age": 3})
+    router = setup.router()
+    until(lambda: not shipper.waiting, setup.both(shipper, router))
+    assert sequences(router) == [4]
 
 
 def test_the_first_refusal_is_said_and_all_are_counted(setup):

@@ -1,28 +1,41 @@
 from __future__ import annotations
 
+import errno
 import os
-import subprocess
 import tempfile
+import tracemalloc
 import zlib
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from disks import disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rec_records import RUN, flow, flow_log, frame, header
+from rec_records import RUN, S, flow, flow_log, frame, header
 
 from common.errors import UserError
 from common.flowlog import FILE_HEADER, Frame, check_file_header, decode_frame, scan_frames
-from sensor.ship.spool import Spool, SpoolFullError
+from sensor.ship.losses import AGE, DISK_FULL, LOST, SIZE, UNWRITABLE
+from sensor.ship.segment import Segment
+from sensor.ship.spool import Policy, Spool, SpoolFullError, SpoolTroubleError
 
 MIB = 1 << 20
 OLD = RUN - 1
+START = 5 * S
 
 
-def spool(directory: Path, run: int = RUN, *, max_bytes: int = MIB, segment_bytes: int = MIB) -> Spool:
-    return Spool(directory, run, header(run=run), max_bytes, segment_bytes)
+def spool(directory: Path, run: int = RUN, *, max_bytes: int = MIB, segment_bytes: int = MIB, **policy: Any) -> Spool:
+    return Spool(directory, run, header(run=run), max_bytes, segment_bytes, Policy(**policy))
+
+
+def tended(held: Spool, second: float) -> list[tuple[int, int]]:
+    """A turn so long after the first."""
+    if held._began_ns is None:
+        held.tend(START)
+    return held.tend(START + int(second * S))
 
 
 def segments(directory: Path) -> list[str]:
@@ -34,7 +47,7 @@ def leave(directory: Path, *sequences: int, run: int = OLD) -> None:
     before = spool(directory, run)
     for sequence in sequences:
         before.append(sequence, frame(sequence, run=run))
-    os.close(before._lock)
+    before._lock.close()
     before._close_writing()
 
 
@@ -107,7 +120,7 @@ class TestOneRun:
         held = spool(directory)
         held.append(1, frame(1))
         held.close()
-        assert spool(directory, RUN + 1).recover() == [(RUN, 1)]
+        assert list(spool(directory, RUN + 1).recover()) == [(RUN, 1)]
 
     def test_a_frame_whose_file_is_gone_is_counted_as_dropped(self, directory):
         held = spool(directory)
@@ -116,7 +129,7 @@ class TestOneRun:
             path.unlink()
         assert held.read(RUN, 1) is None
         assert held.read(RUN, 1) is None
-        assert held.frames_dropped == 1
+        assert held.losses.by_reason == {LOST: 1}
         held.close()
 
 
@@ -124,19 +137,19 @@ class TestBound:
     @pytest.mark.parametrize("segment_bytes", [1, 5000, MIB])
     def test_the_oldest_are_dropped_and_counted(self, directory, segment_bytes):
         """Also when a segment may be larger than the bound."""
-        raw = frame(1, [flow()] * 4)
-        limit = 40 * len(raw)
+        raw = [frame(sequence, [flow()] * 4) for sequence in range(1, 201)]
+        limit = 40 * len(raw[-1])
         held = spool(directory, max_bytes=limit, segment_bytes=segment_bytes)
         dropped = []
         for sequence in range(1, 201):
-            dropped += held.append(sequence, raw)
+            dropped += held.append(sequence, raw[sequence - 1])
             assert held.size_bytes <= limit
             assert held.size_bytes == sum(path.stat().st_size for path in directory.glob("*.flowlog"))
         gone = dropped[-1][1]
         assert dropped == sorted(dropped)
-        assert held.frames_dropped == gone
+        assert held.losses.by_reason == {SIZE: gone}
         assert held.read(RUN, gone) is None
-        assert all(held.read(RUN, sequence) == raw for sequence in range(gone + 1, 201))
+        assert all(held.read(RUN, sequence) == raw[sequence - 1] for sequence in range(gone + 1, 201))
         # Every segment has a header, so few frames fit when each has a segment of its own.
         assert 200 - gone >= (10 if segment_bytes == 1 else 25)
         held.close()
@@ -164,7 +177,7 @@ class TestRecovery:
         leave(directory, 1, 2, run=OLD)
         leave(directory, 7, 8, run=OLD - 1)
         held = spool(directory)
-        assert held.recover() == [(OLD - 1, 7), (OLD - 1, 8), (OLD, 1), (OLD, 2)]
+        assert list(held.recover()) == [(OLD - 1, 7), (OLD - 1, 8), (OLD, 1), (OLD, 2)]
         assert held.read(OLD, 2) == frame(2, run=OLD)
         assert held.header(OLD) == header(run=OLD)
         assert held.header(RUN) == header()
@@ -185,13 +198,49 @@ class TestRecovery:
             path.write_bytes(content[:length])
             whole = sum(length >= first + len(frame(1, run=OLD)) * number for number in (1, 2))
             held = spool(directory)
-            assert held.recover() == [(OLD, sequence) for sequence in range(1, whole + 1)]
+            assert list(held.recover()) == [(OLD, sequence) for sequence in range(1, whole + 1)]
             assert held.damaged == 0
             assert all(held.read(OLD, sequence) == parts[sequence + 1] for sequence in range(1, whole + 1))
             assert path.exists() == bool(whole)
             held.acknowledge(OLD, whole)
             held.close()
             assert not path.exists()
+
+    def test_a_tail_of_zeros_from_any_byte_on_costs_only_the_frames_it_covers(self, directory):
+        """As ext4 leaves a file whose length reached the disk before its data."""
+        directory.mkdir()
+        path = directory / f"{OLD:020d}-000001.flowlog"
+        frames = [frame(number, run=OLD) for number in (1, 2)]
+        content = flow_log(header(run=OLD), *frames)
+        first = len(content) - len(frames[0]) - len(frames[1])
+        for length in range(len(content)):
+            path.write_bytes(content[:length] + bytes(len(content) - length))
+            whole = [n for n in (1, 2) if path.read_bytes()[first:].startswith(b"".join(frames[:n]))] or [0]
+            held = spool(directory)
+            assert list(held.recover()) == [(OLD, sequence) for sequence in range(1, whole[-1] + 1)]
+            assert [held.read(OLD, n) for n in range(1, whole[-1] + 1)] == frames[: whole[-1]]
+            assert held.damaged <= 1
+            held.acknowledge(OLD, 2)
+            held.close()
+            assert not path.exists()
+            for aside in directory.glob("*.damaged"):
+                aside.unlink()
+
+    def test_any_byte_changed_costs_no_frame_but_its_own(self, directory):
+        directory.mkdir()
+        path = directory / f"{OLD:020d}-000001.flowlog"
+        frames = [frame(number, run=OLD) for number in (1, 2, 3)]
+        content = flow_log(header(run=OLD), *frames)
+        first = len(content) - sum(map(len, frames))
+        for at in range(first, len(content)):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+            held = spool(directory)
+            hit = 1 + sum(at >= first + len(b"".join(frames[:n])) for n in (1, 2))
+            left = [n for n in (1, 2, 3) if n != hit]
+            assert list(held.recover()) == [(OLD, n) for n in left]
+            assert [held.read(OLD, n) for n in left] == [frames[n - 1] for n in left]
+            held._close_writing()
+            held._lock.close()
 
     def test_damage_in_the_middle_costs_the_damaged_frame(self, directory):
         directory.mkdir()
@@ -200,7 +249,7 @@ class TestRecovery:
         content[-len(frame(3, run=OLD)) - 5] ^= 1
         path.write_bytes(content)
         held = spool(directory)
-        assert held.recover() == [(OLD, 1), (OLD, 3)]
+        assert list(held.recover()) == [(OLD, 1), (OLD, 3)]
         assert held.damaged == 1
         assert held.damage == [f"the spool's {path} is damaged in 1 places; the 2 frames that are whole will be sent"]
         held.close()
@@ -213,7 +262,7 @@ class TestRecovery:
         path = directory / f"{OLD:020d}-000001.flowlog"
         path.write_bytes(flow_log(header(run=OLD), frame(1, run=OLD), bytes(newer), frame(3, run=OLD)))
         held = spool(directory)
-        assert held.recover() == [(OLD, 1), (OLD, 3)]
+        assert list(held.recover()) == [(OLD, 1), (OLD, 3)]
         assert held.damaged == 1
         held.close()
 
@@ -227,7 +276,7 @@ class TestRecovery:
         path = directory / f"{OLD:020d}-000001.flowlog"
         path.write_bytes(content)
         held = spool(directory)
-        assert held.recover() == []
+        assert list(held.recover()) == []
         assert held.damaged == 1
         assert held.damage == [f"the spool's {path} holds no frame that can be sent; it is kept as {path.name}.damaged"]
         aside = path.with_name(path.name + ".damaged")
@@ -241,7 +290,7 @@ class TestRecovery:
         path = directory / f"{OLD:020d}-000001.flowlog"
         path.mkdir(parents=True)
         held = spool(directory)
-        assert held.recover() == []
+        assert list(held.recover()) == []
         assert held.damage == [f"the spool's {path} cannot be read (Is a directory); it is kept as {path.name}.damaged"]
         held.close()
 
@@ -250,7 +299,7 @@ class TestRecovery:
         directory.mkdir()
         (directory / name).write_bytes(flow_log(header(run=OLD), frame(1, run=OLD)))
         held = spool(directory)
-        assert held.recover() == []
+        assert list(held.recover()) == []
         held.close()
         assert (directory / name).exists()
 
@@ -261,7 +310,34 @@ class TestRecovery:
                 flow_log(header(run=OLD), frame(sequence, run=OLD))
             )
         held = spool(directory)
-        assert held.recover() == [(OLD, 1), (OLD, 2), (OLD, 3), (OLD, 4)]
+        assert list(held.recover()) == [(OLD, 1), (OLD, 2), (OLD, 3), (OLD, 4)]
+        held.close()
+
+    def test_frames_of_another_run_and_frames_again_are_not_sent(self, directory):
+        directory.mkdir()
+        path = directory / f"{OLD:020d}-000001.flowlog"
+        frames = [frame(n, run=OLD) for n in (1, 2, 1, 3)]
+        path.write_bytes(flow_log(header(run=OLD), *frames[:2], frame(9, run=5), header(run=5), *frames[2:]))
+        path.with_name(f"{OLD:020d}-000002.flowlog").write_bytes(flow_log(header(run=OLD), frames[1]))
+        held = spool(directory)
+        assert list(held.recover()) == [(OLD, 1), (OLD, 2), (OLD, 3)]
+        assert held.damaged == 4
+        held.close()
+
+    def test_half_a_spool_of_small_frames_is_known_in_little_memory(self, directory):
+        directory.mkdir()
+        for number in range(8):
+            frames = [
+                frame(n, run=OLD, kind="alarm", rows=[[1]]) for n in range(number * 4000 + 1, number * 4000 + 4001)
+            ]
+            (directory / f"{OLD:020d}-{number:06d}.flowlog").write_bytes(flow_log(header(run=OLD), *frames))
+        tracemalloc.start()
+        held = spool(directory, max_bytes=64 * MIB)
+        assert sum(1 for _ in held.recover()) == 32_000
+        used, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert used / 32_000 < 4  # bytes a frame
+        assert held.read(OLD, 31_999) == frame(31_999, run=OLD, kind="alarm", rows=[[1]])
         held.close()
 
 
@@ -303,7 +379,7 @@ class TestProblems:
         assert held.read(RUN, written + 1) == frame(written + 1)
         held.close()
         after = spool(small_disk / "spool", RUN + 1)
-        assert after.recover() == [(RUN, sequence) for sequence in range(1, written + 2)]
+        assert list(after.recover()) == [(RUN, sequence) for sequence in range(1, written + 2)]
         assert after.damaged == 0
         assert after.read(RUN, written) == frame(written, rows)
         after.close()
@@ -324,24 +400,364 @@ class TestProblems:
         held.append(2, frame(2))
         held.close()
         after = spool(directory, RUN + 1)
-        assert after.recover() == [(RUN, 1), (RUN, 2)]
+        assert list(after.recover()) == [(RUN, 1), (RUN, 2)]
         after.close()
 
-    def test_a_segment_that_cannot_be_deleted_is_one_line(self, directory):
+    def test_a_segment_that_cannot_be_deleted_is_one_line_and_tried_again(self, directory):
         leave(directory, 1)
         held = spool(directory)
-        assert held.recover() == [(OLD, 1)]
+        assert list(held.recover()) == [(OLD, 1)]
         (path,) = directory.glob("*.flowlog")
         path.unlink()
         path.mkdir()
-        with pytest.raises(UserError, match=r"^cannot use the spool .*; give a directory that this user may write$"):
-            held.acknowledge(OLD, 1)
+        held.acknowledge(OLD, 1)
+        (line,) = held.news()
+        assert line.startswith(f"cannot delete {path}: ")
+        assert line.endswith("; put it right, or the spool outgrows its bound")
+        path.rmdir()
+        path.touch()
+        tended(held, 10)
+        assert held.news() == [f"the spool {directory} can be cleared again"]
+        assert segments(directory) == []
         held.close()
+
+
+class TestTroubleWhileRunning:
+    """Once the spool is open, the disk may do what it will."""
+
+    def held(self, directory: Path, **how: Any) -> Spool:
+        held = spool(directory, **how)
+        held.append(1, frame(1))
+        tended(held, 1)
+        return held
+
+    def refused(self, held: Spool, sequence: int) -> SpoolTroubleError:
+        with pytest.raises(SpoolTroubleError) as caught:
+            held.append(sequence, frame(sequence))
+        assert "\n" not in str(caught.value)
+        return caught.value
+
+    def test_a_full_disk_is_said_once_and_its_end_too(self, small_disk):
+        held = self.held(small_disk / "spool", segment_bytes=1)
+        fill(small_disk / "ballast")
+        for sequence in range(2, 7):
+            assert isinstance(self.refused(held, sequence), SpoolFullError)
+        (line,) = held.news()
+        assert line.endswith("make room or give another --spool; until then frames are dropped and counted")
+        tended(held, 30)
+        self.refused(held, 7)
+        assert held.news() == []
+        (small_disk / "ballast").unlink()
+        held.append(8, frame(8))
+        assert held.news() == [f"the spool {held.directory} can be written again; 6 frames were dropped meanwhile"]
+        assert held.losses.by_reason == {DISK_FULL: 6}
+        assert held.read(RUN, 8) == frame(8)
+        held.close()
+
+    def test_a_disk_that_fills_up_again_and_again_is_not_said_more_often_than_every_ten_seconds(self, small_disk):
+        held = self.held(small_disk / "spool", segment_bytes=1)
+        lines = []
+        for second in range(2, 62):
+            fill(small_disk / "ballast")
+            self.refused(held, second * 2)
+            tended(held, second)
+            lines += held.news()
+            (small_disk / "ballast").unlink()
+            held.append(second * 2 + 1, frame(second * 2 + 1))
+            lines += held.news()
+        assert 2 <= len(lines) <= 7
+        held.close()
+
+    def test_a_disk_that_becomes_read_only_costs_frames_and_no_more(self):
+        with disk() as made:
+            held = self.held(made.path / "spool", segment_bytes=1)
+            made.read_only()
+            assert "Read-only file system; put it right" in str(self.refused(held, 2))
+            self.refused(held, 3)
+            tended(held, 2)
+            assert held.read(RUN, 1) == frame(1)
+            held.acknowledge(RUN, 1)
+            lines = held.news()
+            assert ["cannot write to" in line for line in lines] == [True, False]
+            assert lines[1].startswith(f"cannot delete {held.directory}/")
+            made.writable()
+            tended(held, 20)
+            held.append(4, frame(4))
+            assert held.news() == [
+                f"the spool {held.directory} can be written again; 2 frames were dropped meanwhile",
+                f"the spool {held.directory} can be cleared again",
+            ]
+            assert held.losses.by_reason == {UNWRITABLE: 2}
+            assert len(segments(held.directory)) == 1
+            held.close()
+
+    def test_a_directory_moved_away_and_back_costs_what_came_meanwhile(self, directory):
+        held = self.held(directory)
+        away = directory.with_name("away")
+        directory.rename(away)
+        assert "No such file or directory" in str(self.refused(held, 2))
+        with pytest.raises(
+            SpoolTroubleError, match=r"^cannot read the spool .*No such file or directory; put it right$"
+        ):
+            held.read(RUN, 1)
+        self.refused(held, 3)
+        assert len(held.news()) == 2
+        away.rename(directory)
+        tended(held, 20)
+        held.append(4, frame(4))
+        assert [held.read(RUN, n) for n in (1, 4)] == [frame(1), frame(4)]
+        assert held.news() == [
+            f"the spool {directory} can be written again; 2 frames were dropped meanwhile",
+            f"the spool {directory} can be read again",
+        ]
+        assert held.losses.by_reason == {UNWRITABLE: 2}
+        held.acknowledge(RUN, 4)
+        held.close()
+        assert segments(directory) == []
+
+    def test_another_directory_in_its_place_is_locked_and_used(self, directory):
+        held = self.held(directory)
+        directory.rename(directory.with_name("away"))
+        directory.mkdir()
+        held.append(2, frame(2))
+        assert (held.read(RUN, 1), held.read(RUN, 2)) == (None, frame(2))
+        assert held.losses.by_reason == {LOST: 1}
+        with pytest.raises(UserError, match="in use by another sensor"):
+            spool(directory)
+        held.close()
+
+    def test_another_sensors_directory_in_its_place_is_left_alone(self, directory):
+        held = self.held(directory)
+        directory.rename(directory.with_name("away"))
+        other = spool(directory)
+        assert "in use by another sensor" in str(self.refused(held, 2))
+        assert segments(directory) == []
+        other.close()
+        held.close()
+
+    @pytest.mark.parametrize("how", ["deleted", "truncated", "replaced", "emptied and longer"])
+    def test_a_file_that_somebody_changed_costs_its_own_frames(self, directory, how):
+        held = spool(directory)
+        for sequence in (1, 2, 3):
+            held.append(sequence, frame(sequence))
+        (path,) = directory.glob("*.flowlog")
+        content = path.read_bytes()
+        if how == "deleted":
+            path.unlink()
+        elif how == "truncated":
+            os.truncate(path, len(content) - len(frame(3)) - 1)
+        elif how == "replaced":
+            path.unlink()
+            path.write_bytes(flow_log(header(run=OLD), *(frame(n, run=OLD) for n in (1, 2, 3))))
+        else:
+            path.write_bytes(bytes(len(content)))
+        # What follows goes to a file of its own, where nothing is at a wrong place.
+        held.append(4, frame(4))
+        alive = [1] if how == "truncated" else []
+        assert [n for n in (1, 2, 3, 4) if held.read(RUN, n) == frame(n)] == [*alive, 4]
+        assert held.losses.by_reason == {LOST: 3 - len(alive)}
+        held.acknowledge(RUN, 4)
+        held.close()
+        assert held.size_bytes == 0
+
+    def test_a_file_that_cannot_be_read_for_a_minute_is_given_up(self, directory, monkeypatch):
+        held = self.held(directory)
+        failing = OSError(errno.EIO, "Input/output error")
+        monkeypatch.setattr(Segment, "load", lambda *_: throw(failing))
+        for second in (2, 30, 61):
+            tended(held, second)
+            with pytest.raises(SpoolTroubleError, match="Input/output error"):
+                held.read(RUN, 1)
+        tended(held, 63)
+        assert held.read(RUN, 1) is None
+        assert held.losses.by_reason == {LOST: 1}
+        held.close()
+
+    def test_what_failed_is_tried_again_no_more_often_than_every_second(self, directory, monkeypatch):
+        held = self.held(directory)
+        tries = []
+
+        def failing(*_: Any) -> int:
+            tries.append(1)
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", failing)
+            for sequence in range(2, 100):
+                self.refused(held, sequence)
+        assert len(tries) == 1
+        tended(held, 2.1)
+        held.append(100, frame(100))
+        assert held.losses.by_reason == {UNWRITABLE: 98}
+        held.close()
+
+
+class TestAge:
+    def test_what_is_too_old_is_dropped_by_segments_counted_and_said(self, directory):
+        held = spool(directory, max_age_ns=40 * S)
+        dropped = []
+        for second in range(100):
+            dropped += tended(held, second)
+            held.append(second + 1, frame(second + 1))
+            assert held.lag_ns <= 51 * S
+        assert held.losses.by_reason == {AGE: dropped[-1][1]}
+        assert 45 <= dropped[-1][1] <= 59
+        assert held.read(RUN, dropped[-1][1] + 1) is not None
+        (line,) = held.news()
+        assert f"lost {dropped[-1][1]} frames that the correlator had not taken: " in line
+        assert line.endswith(" older than spool_max_age_s")
+        assert tended(held, 200)[-1] == (RUN, 100)
+        assert segments(directory) == []
+        held.append(101, frame(101))
+        assert held.read(RUN, 101) == frame(101)
+        held.close()
+
+    def test_what_an_earlier_run_left_is_as_old_as_its_file(self, directory):
+        leave(directory, 1)
+        (path,) = directory.glob("*.flowlog")
+        os.utime(path, ns=(RUN - 100 * S, RUN - 100 * S))
+        held = spool(directory, max_age_ns=110 * S)
+        assert list(held.recover()) == [(OLD, 1)]
+        assert tended(held, 5) == []
+        assert held.lag_ns == 105 * S
+        assert tended(held, 11) == [(OLD, 1)]
+        held.close()
+
+    def test_the_lag_is_that_of_the_oldest_frame_that_waits(self, directory):
+        held = spool(directory, segment_bytes=1 << 16)
+        for second in range(600):
+            tended(held, second)
+            held.append(second + 1, frame(second + 1))
+            if second < 500:
+                held.acknowledge(RUN, second + 1)
+                assert held.lag_ns == 0
+        assert held.lag_ns == 99 * S
+        held.acknowledge(RUN, 550)
+        assert 49 * S <= held.lag_ns <= 99 * S
+        held.close()
+
+
+class TestIdle:
+    def test_a_segment_of_which_nothing_waits_is_deleted_after_a_minute(self, directory):
+        held = spool(directory)
+        held.append(1, frame(1))
+        held.acknowledge(RUN, 1)
+        tended(held, 59)
+        assert len(segments(directory)) == 1
+        tended(held, 60)
+        assert (segments(directory), held.size_bytes) == ([], 0)
+        held.append(2, frame(2))
+        tended(held, 500)
+        assert held.read(RUN, 2) == frame(2)
+        held.close()
+
+
+class TestSync:
+    @pytest.fixture
+    def synced(self, monkeypatch):
+        """What was synced, by name."""
+        calls: list[str] = []
+        for name in ("fdatasync", "fsync"):
+            original = getattr(os, name)
+
+            def counting(opened: int, name: str = name, original: Any = original) -> None:
+                calls.append(name)
+                original(opened)
+
+            monkeypatch.setattr(os, name, counting)
+        return calls
+
+    def test_batch_syncs_once_a_turn_however_many_frames_it_had(self, directory, synced):
+        held = spool(directory, fsync="batch")
+        for turn in range(3):
+            for sequence in range(turn * 10 + 1, turn * 10 + 11):
+                held.append(sequence, frame(sequence))
+            assert len(synced) == turn + min(turn, 1)
+            tended(held, turn / 10)
+        assert synced == ["fdatasync", "fsync", "fdatasync", "fdatasync"]
+        tended(held, 9)
+        assert len(synced) == 4
+        held.close()
+
+    def test_interval_syncs_no_more_often_than_that(self, directory, synced):
+        held = spool(directory, fsync="interval", fsync_interval_ns=S)
+        for tenth in range(31):
+            tended(held, tenth / 10)
+            held.append(tenth + 1, frame(tenth + 1))
+        assert synced.count("fdatasync") == 3
+        held.close()
+        assert synced.count("fdatasync") == 4
+
+    def test_never_does_not(self, directory, synced):
+        held = spool(directory, fsync="never", segment_bytes=1)
+        for second in range(5):
+            held.append(second + 1, frame(second + 1))
+            tended(held, second)
+        held.acknowledge(RUN, 5)
+        held.close()
+        assert synced == []
+
+    @pytest.mark.parametrize("fsync", ["batch", "interval"])
+    def test_the_directory_is_synced_when_a_segment_is_made_or_deleted(self, directory, synced, fsync):
+        held = spool(directory, fsync=fsync, segment_bytes=1)
+        tended(held, 0)
+        held.append(1, frame(1))
+        held.append(2, frame(2))
+        tended(held, 1)
+        assert synced == ["fdatasync", "fdatasync", "fsync"]  # the full segment's, then the turn's
+        held.acknowledge(RUN, 1)
+        tended(held, 3)
+        assert synced[3:] == ["fsync"]
+        held.close()
+
+    def test_a_sync_that_fails_is_said_and_tried_again(self, directory, monkeypatch):
+        held = spool(directory, fsync="batch")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", lambda _: throw(OSError(errno.EIO, "Input/output error")))
+            held.append(1, frame(1))
+            tended(held, 1)
+        assert held.news() == [
+            f"cannot sync the spool {directory}: Input/output error; a power cut may take what was written last"
+        ]
+        tended(held, 20)
+        assert held.news() == [f"the spool {directory} can be synced again"]
+        held.close()
+
+
+class TestTheRunBefore:
+    def test_one_that_was_killed_is_said_and_counted_by_all_that_follow(self, directory):
+        held = spool(directory, OLD)
+        tended(held, 0)
+        held.note(12, 345)
+        held._close_writing()
+        held._lock.close()
+        for expected in (1, 1):
+            after = spool(directory)
+            exhaust(after.recover())
+            assert after.unclean_stops == expected
+            tended(after, 0)
+            said = after.damage
+            after.close()
+        assert said == []
+
+    def test_a_start_that_failed_forgets_nothing(self, directory):
+        held = spool(directory, OLD)
+        tended(held, 0)
+        held._lock.close()
+        for _ in range(2):
+            after = spool(directory)
+            exhaust(after.recover())
+            after.close()
+            assert "ended without a stop" in after.damage[0]
 
 
 def exhaust(steps: Iterable[object]) -> None:
     for _ in steps:
         pass
+
+
+def throw(error: OSError) -> Any:
+    raise error
 
 
 def last_of(held: Spool) -> int:
@@ -355,40 +771,22 @@ def fill(path: Path) -> None:
 
 
 @pytest.fixture
-def mount():
-    """Mounts a small tmpfs; needs the privilege."""
-    mounted = []
-
-    def at(path: Path) -> Path:
-        path.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", path], capture_output=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"needs the privilege to mount: {done.stderr.decode().strip()}")
-        mounted.append(path)
-        return path
-
-    yield at
-    for path in mounted:
-        subprocess.run(["umount", "-l", path], check=True)
+def small_disk():
+    with disk() as made:
+        yield made.path
 
 
 @pytest.fixture
-def small_disk(mount, tmp_path):
-    return mount(tmp_path / "disk")
-
-
-@pytest.fixture
-def read_only(tmp_path, request):
+def read_only(tmp_path):
     """A directory that nothing can be written to; root may write to all but a read-only mount."""
     if os.geteuid() == 0:
-        path = request.getfixturevalue("mount")(tmp_path / "disk")
-        subprocess.run(["mount", "-o", "remount,ro", path], check=True)
-        return path
-    path = tmp_path / "disk"
-    path.mkdir(mode=0o500)
-    return path
+        with disk() as made:
+            made.read_only()
+            yield made.path
+    else:
+        path = tmp_path / "disk"
+        path.mkdir(mode=0o500)
+        yield path
 
 
 @settings(max_examples=25)
@@ -419,7 +817,7 @@ def test_every_frame_is_held_answered_or_counted_as_dropped(steps, segment_bytes
             assert all(decode_frame(held.read(RUN, sequence) or b"").sequence == sequence for sequence in waiting)
         held.close()
         after = spool(directory, RUN + 1)
-        left = after.recover()
+        left = list(after.recover())
         # A restart forgets answers inside a segment: the correlator knows those frames and says so.
         assert {sequence for _, sequence in left} >= set(waiting)
         assert left == sorted(left)
