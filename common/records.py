@@ -260,9 +260,14 @@ class SensorStats(NamedTuple):
     alarms: Annotated[int, COUNT, "sensor threshold alarms raised"] = 0
     alarms_dropped: Annotated[int, COUNT, "threshold alarms lost because their queue was full"] = 0
     frames_unacknowledged: Annotated[int, COUNT, "frames waiting for the correlator"] = 0
-    frames_dropped: Annotated[int, COUNT, "frames dropped at the spool's bound"] = 0
+    frames_dropped: Annotated[int, COUNT, "frames that the spool had to drop, or lost"] = 0
     spool_bytes: Annotated[int, COUNT, "bytes on disk that wait for the correlator"] = 0
     heartbeat_s: Annotated[int, COUNT, "the next statistics come this soon; 0 when none need come, as after files"] = 0
+    frames_lost: Annotated[
+        dict[str, int], COUNTS_BY_NAME, "frames_dropped by reason: size, age, disk_full, unwritable, lost"
+    ] = {}  # noqa: RUF012 - as above
+    spool_lag_s: Annotated[int, COUNT, "for how long the oldest frame in the spool has waited"] = 0
+    unclean_stops: Annotated[int, COUNT, "runs with this spool that ended without a stop, ever"] = 0
 
 
 class SensorAlarm(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from common import __version__
 from common.records import SensorStats
+from common.timespan import NS_PER_S
 from sensor.capture.live import Drops
 from sensor.flow._table import FlowTable
 
@@ -39,6 +40,9 @@ def take_stats(
         frames_dropped=shipper.spool.frames_dropped if shipper else 0,
         spool_bytes=shipper.spool.size_bytes if shipper else 0,
         heartbeat_s=heartbeat_s,
+        frames_lost=dict(shipper.spool.losses.by_reason) if shipper else {},
+        spool_lag_s=shipper.spool.lag_ns // NS_PER_S if shipper else 0,
+        unclean_stops=shipper.spool.unclean_stops if shipper else 0,
     )
 
 
@@ -61,14 +65,18 @@ def stats_line(stats: SensorStats, shipper: Shipper | None = None) -> str:
         ("alarms", stats.alarms),
         ("alarms dropped", stats.alarms_dropped),
         ("frames waiting", stats.frames_unacknowledged),
+        ("spool lag s", stats.spool_lag_s),
         ("frames dropped", stats.frames_dropped),
         ("frames refused", shipper.refused if shipper else 0),
         ("frames resent", shipper.resends if shipper else 0),
         ("bad answers", shipper.bad_answers if shipper else 0),
+        ("unclean stops", stats.unclean_stops),
         ("spool damage", shipper.spool.damaged if shipper else 0),
     ):
         if count:
             parts.append(f"{name} {count}")
+        if name == "frames dropped" and stats.frames_lost:
+            parts[-1] += f" ({', '.join(f'{reason} {lost}' for reason, lost in stats.frames_lost.items())})"
     return ", ".join(parts)
 
 

@@ -305,3 +305,10 @@ def watch_sensors(db: Database) -> None:
         "account_clock_offset_ns INTEGER",
     ):
         db.conn.execute(f"ALTER TABLE sensors ADD COLUMN {column}")
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def account_of_the_spool(db: Database) -> None:
+    """Give the sensors' statistics what their spools lost and why, for how long they wait, and their unclean stops."""
+    for column in ("frames_lost TEXT DEFAULT '{}'", "spool_lag_s INTEGER DEFAULT 0", "unclean_stops INTEGER DEFAULT 0"):
+        db.conn.execute(f"ALTER TABLE sensors ADD COLUMN {column}")

@@ -90,7 +90,9 @@ class Outputs:
             self._frames(self._batcher.alarms(alarms))
 
     def statistics(self, stats: SensorStats) -> None:
-        """Take a statistics record."""
+        """Take a statistics record; the spool notes what the next run wants to know, should this one be killed."""
+        if self.shipper is not None:
+            self.shipper.spool.note(stats.flows_open, stats.records)
         if self._framing:
             self._frames([self._batcher.statistics(stats)])
 

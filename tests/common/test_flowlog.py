@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +42,7 @@ from common.flowlog import (
     Frame,
     check_file_header,
     decode_frame,
+    decode_head,
     decode_payload,
     encode_block,
     encode_frame,
@@ -302,6 +304,36 @@ class TestFlowRows:
     )
     def test_hostile_rows_are_refused_alike(self, tail):
         self.assert_same(b"\x98\x01\xa4flow\xa1s\x01\x01\x01\x01" + tail)
+
+
+def whole_or_reason(payload: bytes, decode: Callable[[bytes], Batch]) -> object:
+    try:
+        return decode(payload)._replace(records=())
+    except WireError as error:
+        return error.reason
+
+
+class TestHead:
+    @given(batch=batches, filling=st.sampled_from([0, 100]))
+    def test_it_is_the_batch_without_its_records(self, batch, filling):
+        payload = encode_frame(batch._replace(records=[*batch.records, *[b"x" * 99] * filling]))[FRAME_OVERHEAD:]
+        assert decode_head(payload) == batch._replace(records=())
+
+    @pytest.mark.parametrize("filling", [0, 9000])
+    @pytest.mark.parametrize("index", range(7))
+    @pytest.mark.parametrize("value", [2, True, -1, 1 << 63, 1.5, None, "", "a\n", "x" * 256, b"x", (), {}])
+    def test_what_is_no_head_is_refused_for_the_same_reason(self, index, value, filling):
+        items = [1, "flow", "s", 1, 1, 1, 1, [b"x" * filling]]
+        items[index] = value
+        payload = msgpack.packb(items)
+        assert whole_or_reason(payload, decode_head) == whole_or_reason(payload, decode_payload)
+
+    @pytest.mark.parametrize(
+        "payload", [b"", b"\xc0", b"\x97" + bytes(9000), b"\x98", b"\x98\x01" * 3000, b"\x91" * 9000]
+    )
+    def test_what_is_no_batch_is_refused(self, payload):
+        with pytest.raises(WireError):
+            decode_head(payload)
 
 
 class TestHeader:

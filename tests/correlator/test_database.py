@@ -191,6 +191,21 @@ def test_records_written_before_their_details_were_one_column_are_the_same_after
             assert alike([json.loads(v) if isinstance(v, str) else v for v in stored], expected)
 
 
+def test_a_database_from_before_spools_gave_an_account_is_brought_up_to_date(
+    castro: Cli, db: Path, records: Path
+) -> None:
+    names = ("frames_lost", "spool_lag_s", "unclean_stops")
+    with closing(sqlite3.connect(db)) as conn, conn:
+        for name in names:
+            conn.execute(f"ALTER TABLE sensors DROP COLUMN {name}")
+        conn.execute("UPDATE sensors SET time_ns = 5, rejected = '{}'")  # as if it had sent statistics
+        conn.execute("DELETE FROM _sqlite_migrations WHERE name = 'account_of_the_spool'")
+    assert "was made by an older version" in refused(castro, "sensors")
+    assert castro("import", records).code == 0
+    (row,) = castro.json("sensors")
+    assert [row["stats"][name] for name in names] == [{}, 0, 0]
+
+
 @pytest.mark.usefixtures("castro")
 def test_the_schema_keeps_its_references(db: Path) -> None:
     conn = sqlite3.connect(db)

@@ -116,7 +116,9 @@ def test_an_ipc_endpoint_works(db: Path, tmp_path: Path) -> None:
 
 
 def test_statistics_alarms_and_gaps_are_kept(db: Path) -> None:
-    stats = SensorStats(5, "1.0", "eth0", packets=100, kernel_drops=3, rejected={"truncated": 2})
+    stats = SensorStats(
+        5, "1.0", "eth0", packets=100, kernel_drops=3, rejected={"truncated": 2}, frames_lost={"size": 4}
+    )
     alarm = SensorAlarm(
         10**18,
         "duration",
@@ -144,6 +146,7 @@ def test_statistics_alarms_and_gaps_are_kept(db: Path) -> None:
         assert correlator.stop() == 0
     (row,) = Cli(db).json("sensors")
     assert (row["source"], row["stats"]["kernel_drops"], row["stats"]["rejected"]) == ("eth0", 3, {"truncated": 2})
+    assert row["stats"]["frames_lost"] == {"size": 4}
     assert (row["frames_missing"], row["records_refused"]) == (2, 1)
     found = {(item["kind"], item["message"][:26]): item for item in Cli(db).json("alarms")}
     (raised,) = [item for (kind, _), item in found.items() if kind == "sensor-threshold"]

@@ -35,13 +35,18 @@ def test_the_link_and_the_spool_are_counted(table, tmp_path):
     spool = Spool(tmp_path / "spool", RUN, header(), 1 << 20, 1 << 16)
     shipper = Shipper(ShipConfig(endpoint=f"ipc://{tmp_path}/link", plaintext=True), spool)
     shipper.take([NumberedFrame(1, frame(1)), NumberedFrame(2, frame(2))])
-    spool.frames_dropped = 5
+    spool.losses.lose("size", 3)
+    spool.losses.lose("lost", 2)
+    shipper.turn(T0)
+    shipper.turn(T0 + 3_999_999_999)
     taken = take_stats(table, "eth0", T0, Drops(0, 0), shipper)
     assert (taken.frames_unacknowledged, taken.frames_dropped) == (2, 5)
+    assert (taken.frames_lost, taken.spool_lag_s, taken.unclean_stops) == ({"size": 3, "lost": 2}, 3, 0)
     assert taken.spool_bytes == sum(path.stat().st_size for path in (tmp_path / "spool").glob("*.flowlog"))
     shipper.bad_answers, spool.damaged, shipper._sender.refused, shipper._sender.resends = 1, 2, 3, 4
     assert stats_line(taken, shipper).endswith(
-        "frames dropped 5, frames refused 3, frames resent 4, bad answers 1, spool damage 2"
+        "spool lag s 3, frames dropped 5 (size 3, lost 2), frames refused 3, frames resent 4, bad answers 1, "
+        "spool damage 2"
     )
     shipper.close()
 
