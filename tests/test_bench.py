@@ -50,7 +50,7 @@ def test_memory_is_measured_per_open_flow_and_over_a_flood(bench: Path) -> None:
 def test_the_flow_log_is_written_read_and_imported(bench: Path) -> None:
     done = run(bench, "--only", "flowlog")
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^\| .* \| [\d,]+ \| ", done.stdout, re.MULTILINE)) == 3
+    assert len(re.findall(r"^\| .* \| [\d,]+ \| ", done.stdout, re.MULTILINE)) == 6
 
 
 @pytest.mark.parametrize("arguments", [("--write", "--only", "steady"), ("--only", "nothing"), ("--flood", "0")])
