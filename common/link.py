@@ -5,7 +5,7 @@
                            PING                           a sign of life when there is nothing to send
     correlator -> sensor   WELCOME, run and sequence, version   up to here everything of this run is done with
                            ACK, run and sequence, nothing       the same, after a commit
-                           REFUSED, run and sequence, reason    this one frame will never be stored
+                           REFUSED, run and sequence, reason    this one frame will never be stored; 0: nor the run
                            VERSION, version                     the other side speaks another link
                            PONG
 

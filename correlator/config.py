@@ -66,6 +66,7 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     """[serve]: the service that sensors ship to."""
 
     bind: str = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+    key: str = ""
     max_sensors: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     frames_per_commit: Annotated[int, Meta(ge=1, le=1000)] = 16
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
@@ -12,15 +13,18 @@ from typing import Final
 import zmq
 
 from common.errors import UserError
+from common.keys import KeyPair
 from common.metrics import Metric, MetricsServer
 from common.notify import Notifier
 from correlator.config import Settings
+from correlator.ingest.gate import Gate
 from correlator.ingest.peers import Delivery, Peers
 from correlator.ingest.pipeline import Pipeline
 from correlator.ingest.receiver import Verdict
 from correlator.ingest.zmqlink import Link
 from correlator.metrics import Tally, metrics
 from correlator.store.database import Store, StoreUnavailableError, file_bytes, reading
+from correlator.store.keys import KeyRing
 from correlator.store.sensors import sensors
 from correlator.store.writer import Writer
 from correlator.watch import Watch
@@ -33,10 +37,13 @@ Say = Callable[[str], None]
 
 
 class Service:
-    """Receives frames until it is told to stop; ``say`` gets lines for people."""
+    """Receives frames until it is told to stop; ``say`` gets lines for people. Without a key it speaks plain text."""
 
-    def __init__(self, store: Store, settings: Settings, endpoint: str, say: Say) -> None:
+    def __init__(self, store: Store, settings: Settings, endpoint: str, say: Say, key: KeyPair | None = None) -> None:
         self._settings = settings
+        self._key = key
+        self._ring = KeyRing(store)
+        self._gate: Gate | None = None
         self._endpoint = endpoint
         self._say = say
         writer = Writer(store)
@@ -55,19 +62,23 @@ class Service:
     def run(self) -> None:
         """Bind and serve; SIGINT and SIGTERM end it after the batch in hand."""
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        link = Link(context, self._endpoint)
+        self._gate = Gate(context, self._key, self._ring) if self._key is not None else None
+        link = Link(context, self._endpoint, self._gate)
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._stop)
             endpoint = link.bind()
             self._say(f"listening on {endpoint}")
             self._begin(f"listening on {endpoint}")
+            self._say_keys()
             while not self._stopping:
                 self._turn(link)
             self._notifier.stopping()
             self._say(f"stopped: {self._account()}")
         finally:
             link.close()
+            if self._gate is not None:
+                self._gate.close()
             context.term()
             self._notifier.close()
 
@@ -96,6 +107,8 @@ class Service:
     def _turn(self, link: Link) -> None:
         self._notifier.alive(time.monotonic_ns())
         messages = link.receive(_POLL_MS, self._settings.serve.frames_per_commit)
+        if self._gate is not None and (line := self._gate.strangers.news(time.monotonic())):
+            self._say(line)
         if messages:
             deliveries, answers = self._peers.handle(messages)
             link.send(answers)
@@ -149,8 +162,15 @@ class Service:
         return stored.verdicts
 
     def _account(self) -> str:
-        oddities = "".join(f", {count} {reason}" for reason, count in sorted(self._peers.counts.items()))
+        counts = self._peers.counts + (self._gate.strangers.counts if self._gate is not None else Counter())
+        oddities = "".join(f", {count} {reason}" for reason, count in sorted(counts.items()))
         return f"{self._stored_records} records stored, {self._refused} refused{oddities}"
+
+    def _say_keys(self) -> None:
+        if self._key is None:
+            return
+        self._ring.refresh()
+        self._say(f"this correlator's public key is {self._key.public}; {len(self._ring)} keys of sensors may speak")
 
     def _complain(self, line: str) -> None:
         now = time.monotonic()

@@ -74,6 +74,8 @@ class ShipConfig(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     spool: str = ""
     plaintext: bool = False
+    key: str = ""
+    correlator_key: str = ""
     window_frames: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     window_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=2**40)] = 8 << 20
     resend_s: PositiveSeconds = 5
@@ -122,9 +124,14 @@ def home_networks(flow: FlowConfig) -> list[tuple[bytes, int]]:
 
 
 def check_link(ship: ShipConfig) -> None:
-    """Refuse a link that would carry records over a network as plain text."""
+    """Refuse a link that would carry records over a network as plain text, or to a correlator without a key."""
     if not ship.plaintext:
-        raise UserError("an encrypted link is not available yet; add --plaintext and use a loopback or ipc endpoint")
+        if not ship.correlator_key:
+            raise UserError(
+                f"no public key of the correlator at {ship.endpoint}; 'tunnelwatch keygen' prints it there, "
+                "give it with --correlator-key (no keys on this host alone: --plaintext)"
+            )
+        return
     if not is_local(ship.endpoint):
         raise UserError(
             f"a plaintext link to {ship.endpoint} would leave this host; use tcp://127.0.0.1:PORT or ipc://PATH"

@@ -9,6 +9,7 @@ from correlator.cli.alarms import alarms
 from correlator.cli.config import config
 from correlator.cli.flows import flows
 from correlator.cli.import_ import import_
+from correlator.cli.keygen import keygen
 from correlator.cli.options import place_options
 from correlator.cli.ranking import bottom, top
 from correlator.cli.sensors import sensors
@@ -45,6 +46,7 @@ for command in (
     bottom,
     alarms,
     sensors,
+    keygen,
     config,
 ):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""``sensors``: who sends, and how well."""
+"""``sensors``: who sends, and how well; whose keys may speak."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from common.errors import UserError
+from common.keys import read_public_key
 from common.timespan import NS_PER_S, iso_time
 from correlator.cli.options import Place, built_by, format_options, open_store, with_place
 from correlator.cli.output import print_records
@@ -17,6 +18,7 @@ from correlator.render.table import Column, human_bytes, human_count, human_dura
 from correlator.rows import SensorRow
 from correlator.store import sensors as stored
 from correlator.store.database import writing
+from correlator.store.keys import add_key, keys, revoke_keys
 
 _COLUMNS: Final = (
     Column("sensor", "sensor"),
@@ -33,9 +35,15 @@ _COLUMNS: Final = (
     Column("version", "version", spare=True),
     Column("source", "source", spare=True),
 )
+_KEY_COLUMNS: Final = (
+    Column("sensor", "sensor"),
+    Column("public_key", "public key"),
+    Column("added", "added (UTC)", human_time),
+    Column("revoked", "revoked (UTC)", human_time),
+)
 
 
-@click.group(invoke_without_command=True, short_help="Who sends, and how well: list, retire")
+@click.group(invoke_without_command=True, short_help="Who sends, and how well: list, retire; whose keys may speak")
 @with_place
 @format_options
 @click.pass_context
@@ -46,6 +54,7 @@ def sensors(ctx: click.Context, /, place: Place, form: str) -> None:
     Example:
       tunnelwatch sensors
       tunnelwatch sensors --json
+      tunnelwatch sensors add tap-1 'yFa3...'
       tunnelwatch sensors retire tap-2
     """
     if ctx.invoked_subcommand is None:
@@ -80,6 +89,73 @@ def _show(place: Place, form: str) -> None:
     if form == "table":
         rows = [{**(row["stats"] or {}), **row, "lag": _lag_text(row)} for row in rows]
     print_records(rows, form, _COLUMNS)
+
+
+@sensors.command(short_help="Let a key speak for a sensor")
+@click.argument("name", metavar="NAME")
+@click.argument("public_key", metavar="PUBLICKEY")
+@with_place
+def add(name: str, public_key: str, place: Place) -> None:
+    r"""Let a key speak for the sensor NAME, and for no other; a running serve notices.
+
+    'tunnelwatch-sensor keygen' prints the key. A sensor may have several, the old one and the new one say.
+
+    \b
+    Example:
+      tunnelwatch sensors add tap-1 'yFa3...'
+    """
+    if not 0 < len(name) <= 255 or not name.isprintable():
+        raise click.BadParameter("a name has 1 to 255 printable characters", param_hint="NAME")
+    key = read_public_key(public_key, "tunnelwatch-sensor keygen")
+    with writing(place.db, built_by(place.settings())) as store:
+        added = add_key(store.conn, name, key, time.time_ns())
+    click.echo(f"{name} may speak with {key}" + ("" if added else " already"), err=True)
+
+
+@sensors.command(name="list", short_help="The keys, and whose they are")
+@with_place
+@format_options
+def list_(place: Place, form: str) -> None:
+    r"""Show every key that may speak, or could until it was revoked.
+
+    \b
+    Example:
+      tunnelwatch sensors list
+      tunnelwatch sensors list --json
+    """
+    with open_store(place) as store:
+        rows = [
+            {
+                "sensor": row.sensor,
+                "public_key": row.public_key,
+                "added": iso_time(row.added_ns),
+                "revoked": None if row.revoked_ns is None else iso_time(row.revoked_ns),
+            }
+            for row in keys(store.conn)
+        ]
+    print_records(rows, form, _KEY_COLUMNS, empty="no keys; 'tunnelwatch sensors add NAME PUBLICKEY' adds one")
+
+
+@sensors.command(short_help="Let a key, or all keys of a sensor, speak no more")
+@click.argument("which", metavar="NAME|PUBLICKEY")
+@with_place
+def revoke(which: str, place: Place) -> None:
+    r"""Let a key, or all keys of a sensor, speak no more; a running serve notices.
+
+    What a connection of it still sends is dropped. What was stored stays.
+
+    \b
+    Example:
+      tunnelwatch sensors revoke tap-1
+    """
+    with writing(place.db, built_by(place.settings())) as store:
+        revoked = revoke_keys(store.conn, which, time.time_ns())
+    if not revoked:
+        raise UserError(
+            f"{which!r} is no key that may speak and no sensor with one: 'tunnelwatch sensors list' shows all"
+        )
+    for row in revoked:
+        click.echo(f"{row.sensor} may not speak with {row.public_key} any more", err=True)
 
 
 def sensor_record(row: SensorRow, limits: SensorLimits, now_ns: int) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Message(NamedTuple):
 
     peer: bytes
     parts: list[bytes]
+    sensor: str | None = None
+    """The only sensor that the connection's key speaks for; None on a link without keys."""
 
 
 class Delivery(NamedTuple):
@@ -118,6 +120,7 @@ class Peers:
             self.counts["unknown_message"] += 1
 
     def _hello(self, message: Message) -> Message:
+        """Return the answer to a hello. No frame has the number 0: with it, the hello itself is refused."""
         peer = message.peer
         version, frame = unpack_hello(message.parts)
         if version != LINK_VERSION:
@@ -126,6 +129,12 @@ class Peers:
         if len(frame) > _MAX_HELLO_BYTES:
             raise WireError("hello_size", f"a header has at most {_MAX_HELLO_BYTES} bytes, not {len(frame)}")
         header = decode_frame(frame)
+        if message.sensor not in (None, header.sensor):
+            self.counts["foreign_sensor"] += 1
+            reason = (
+                f"its key is that of {message.sensor!r:.80}, not of {header.sensor!r:.80}: give it that name or a key"
+            )
+            return Message(peer, pack_answer(REFUSED, header.run, 0, reason))
         self._open_run(header)
         mark = self._mark(header.sensor, header.run)
         self._peers[peer] = _Peer(header.sensor, header.run)
@@ -146,6 +155,10 @@ class Peers:
     def _frame(self, message: Message) -> Delivery | None:
         peer = message.peer
         known = self._peers.get(peer)
+        if known is not None and message.sensor not in (None, known.sensor):
+            # The key was given to another sensor since the hello.
+            self.counts["foreign_sensor"] += 1
+            return None
         if known is None or not self._knows(known.sensor, known.run):
             self.counts["frame_before_hello"] += 1
             return None

@@ -9,6 +9,8 @@ import zmq
 
 from common.errors import UserError
 from common.flowlog import FRAME_OVERHEAD, MAX_FRAME_BYTES
+from common.sockets import keep_alive
+from correlator.ingest.gate import Gate
 from correlator.ingest.peers import Message
 
 _MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + FRAME_OVERHEAD + 1024
@@ -20,15 +22,22 @@ _TURN_BYTES: Final = 16 << 20
 
 
 class Link:
-    """A bound ROUTER socket."""
+    """A bound ROUTER socket; without a gate it speaks plain text with everybody."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, gate: Gate | None = None) -> None:
         self._endpoint = endpoint
+        self._gate = gate
         self._socket = context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 1000)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.RCVHWM, _QUEUED_MESSAGES)
         self._socket.setsockopt(zmq.IPV6, 1 if "[" in endpoint else 0)
+        keep_alive(self._socket)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        if gate is not None:
+            gate.guard(self._socket)
+            self._poller.register(gate.socket, zmq.POLLIN)
 
     def bind(self) -> str:
         """Bind, and return the endpoint with the port that was taken; UserError in one line."""
@@ -39,23 +48,35 @@ class Link:
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def receive(self, timeout_ms: int, limit: int) -> list[Message]:
-        """Return the messages that are there, up to a limit and 16 MiB; wait for the first one."""
+        """Return the messages that are there, up to a limit and 16 MiB; wait for the first one.
+
+        Those of a key that was revoked are dropped, and nobody answers them.
+        """
         messages: list[Message] = []
+        self._poller.poll(timeout_ms)
+        if self._gate is not None:
+            self._gate.turn()
         taken_bytes = 0
         try:
-            if not self._socket.poll(timeout_ms):
-                return messages
-            while len(messages) < limit and taken_bytes < _TURN_BYTES:
-                peer, *parts = self._socket.recv_multipart(zmq.DONTWAIT)
-                taken_bytes += sum(map(len, parts))
-                messages.append(Message(peer, parts))
+            for _ in range(limit):
+                if taken_bytes >= _TURN_BYTES:
+                    break
+                frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+                taken_bytes += sum(map(len, frames))
+                sensor = None
+                if self._gate is not None:
+                    sensor = self._gate.speaker(frames[-1])
+                    if sensor is None:
+                        continue
+                peer, *parts = (frame.bytes for frame in frames)
+                messages.append(Message(peer, parts, sensor))
         except zmq.Again:
             pass
         return messages
 
     def send(self, messages: Iterable[Message]) -> None:
         """Send; what cannot go out at once is lost, and the sensor asks again."""
-        for peer, parts in messages:
+        for peer, parts, _ in messages:
             try:
                 self._socket.send_multipart([peer, *parts], zmq.DONTWAIT)
             except zmq.Again:

@@ -312,3 +312,16 @@ def account_of_the_spool(db: Database) -> None:
     """Give the sensors' statistics what their spools lost and why, for how long they wait, and their unclean stops."""
     for column in ("frames_lost TEXT DEFAULT '{}'", "spool_lag_s INTEGER DEFAULT 0", "unclean_stops INTEGER DEFAULT 0"):
         db.conn.execute(f"ALTER TABLE sensors ADD COLUMN {column}")
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def sensor_keys(db: Database) -> None:
+    """Keep the public keys that may speak, each for one sensor."""
+    db.conn.execute(
+        """CREATE TABLE sensor_keys (
+            public_key TEXT PRIMARY KEY,
+            sensor TEXT NOT NULL,
+            added_ns INTEGER NOT NULL,
+            revoked_ns INTEGER
+        ) WITHOUT ROWID"""
+    )

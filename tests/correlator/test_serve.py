@@ -212,7 +212,7 @@ def test_a_port_in_use_is_one_line(db: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "fact"),
     [
-        ((), "use --plaintext"),
+        (("--key", "/no/such.key"), "no key file /no/such.key: make one with 'tunnelwatch keygen /no/such.key'"),
         (("--plaintext", "--bind", "tcp://0.0.0.0:5690"), "for this host only"),
         (("--plaintext", "--bind", "tcp://127.0.0.1:banana"), "not an endpoint"),
         (("--plaintext", "--bind", "ipc:///no/such/dir/s"), "cannot listen"),

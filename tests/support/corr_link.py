@@ -7,26 +7,31 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 import zmq
 
 from common.flowlog import Batch, encode_frame
+from common.keys import KeyPair
 from common.link import PING, Answer, pack_frame, pack_hello, unpack_answer
+from common.sockets import encrypt
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_MS = 20_000
 
 
 class Sensor:
-    """A DEALER that speaks common.link."""
+    """A DEALER that speaks common.link; with its own pair and the correlator's public key, under CURVE."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, own: KeyPair | None = None, correlator: str = "") -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
+        if own is not None:
+            encrypt(self._socket, own)
+            self._socket.setsockopt(zmq.CURVE_SERVERKEY, correlator.encode())
         self._socket.connect(endpoint)
 
     def __enter__(self) -> Self:
@@ -39,6 +44,14 @@ class Sensor:
     def hello(self, header: Batch) -> Answer:
         self.say(pack_hello(encode_frame(header)))
         return self.answer()
+
+    def say_hello(self, header: Batch) -> None:
+        """Say hello, and not mind when the connection was refused already."""
+        with suppress(zmq.Again):
+            self._socket.send_multipart(pack_hello(encode_frame(header)), zmq.DONTWAIT)
+
+    def hears_nothing(self, wait_ms: int = 1500) -> bool:
+        return not self._socket.poll(wait_ms)
 
     def send(self, batch: Batch) -> None:
         self.send_raw(batch.sequence, encode_frame(batch), batch.run)
@@ -76,6 +89,14 @@ class Correlator:
         self.process.kill()
         self.process.wait(timeout=20)
 
+    def line_with(self, words: str) -> str:
+        """The next line on standard error that holds these words; pytest's own limit ends the wait."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if words in line:
+                return line.rstrip("\n")
+        raise AssertionError(f"it ended without a line with {words!r}")
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(timeout=20)
@@ -90,10 +111,13 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def serving(db: Path, *arguments: str, bind: str = "tcp://127.0.0.1:*") -> Iterator[Correlator]:
-    """Start a correlator and give it when it listens; it is gone afterwards."""
+def serving(
+    db: Path, *arguments: str, bind: str = "tcp://127.0.0.1:*", key: Path | None = None
+) -> Iterator[Correlator]:
+    """Start a correlator, with a key file or on plain text, and give it when it listens; it is gone afterwards."""
+    how = ("--plaintext",) if key is None else ("--key", key)
     process = subprocess.Popen(
-        command("--db", db, "serve", "--plaintext", "--bind", bind, *arguments),
+        command("--db", db, "serve", *how, "--bind", bind, *arguments),
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
