@@ -6,8 +6,10 @@ import click
 
 from common.console import CONTEXT_SETTINGS, Group, version_option
 from sensor.cli.capture import capture
+from sensor.cli.checklink import check_link
 from sensor.cli.configuration import check_config, dump_config
 from sensor.cli.interfaces import interfaces
+from sensor.cli.keygen import keygen
 from sensor.cli.read import read
 
 
@@ -24,5 +26,5 @@ def main() -> None:
     """
 
 
-for command in (read, capture, interfaces, check_config, dump_config):
+for command in (read, capture, interfaces, keygen, check_link, check_config, dump_config):
     main.add_command(command)

@@ -70,6 +70,8 @@ _OPTIONS = (
     click.option("--ship", "endpoint", metavar="ENDPOINT", help="Ship to a correlator, e.g. tcp://127.0.0.1:5690."),
     click.option("--spool", metavar="DIR", help="Keep shipped records here until the correlator has stored them."),
     click.option("--plaintext", is_flag=True, default=None, help="No encryption: only on loopback and ipc."),
+    click.option("--key", metavar="PATH", help="This sensor's key pair; see keygen."),
+    click.option("--correlator-key", metavar="KEY", help="The correlator's public key, or a file that holds it."),
     click.option("--sensor", "name", metavar="NAME", help="This sensor's name.  [default: the host's]"),
     click.option("--active-timeout", type=_SECONDS, metavar="S", help="Record open flows every S seconds; 0 = off."),
     click.option("--home", multiple=True, metavar="NET", help="Your network: its side is the client. Repeatable."),
@@ -206,6 +208,8 @@ def effective_config(options: dict[str, Any]) -> SensorConfig:
             "endpoint": options.get("endpoint"),
             "spool": options.get("spool"),
             "plaintext": options.get("plaintext"),
+            "key": options.get("key"),
+            "correlator_key": options.get("correlator_key"),
         },
         "capture": {
             "promiscuous": options.get("promiscuous"),

@@ -1,21 +1,22 @@
-"""The DEALER socket: sends what the Sender wants sent, takes the correlator's answers; never waits."""
+"""The link: sends what the Sender wants sent, takes the correlator's answers, tells what is wrong; never waits."""
 
 from __future__ import annotations
 
 import zmq
 
-from common.errors import UserError, WireError
-from common.link import LINK_VERSION, PING, REFUSED, VERSION, Answer, pack_frame, pack_hello, unpack_answer
+from common.errors import WireError
+from common.flowlog import decode_frame
+from common.link import PING, REFUSED, Answer, pack_frame, pack_hello, unpack_answer
 from sensor.batching import NumberedFrame
-from sensor.config import ShipConfig, check_link
+from sensor.config import ShipConfig
+from sensor.ship.dealer import Dealer, link_keys
+from sensor.ship.linkstate import LinkState
 from sensor.ship.sender import Hello, Limits, Message, Ping, Send, Sender
 from sensor.ship.spool import Spool, SpoolTroubleError
 
 _NS = 1_000_000_000
 _PING_NS = 10 * _NS
 _ANSWERS_PER_TURN = 1000
-# A correlator that owes an answer for so long is said to be silent: three signs of life were not answered.
-_SILENT_NS = 3 * _PING_NS
 # Frames that are in memory on their way out, at most; the others of the window are on the wire, or in the spool still.
 _QUEUED_MESSAGES = 16
 
@@ -24,13 +25,10 @@ class Shipper:
     """Spools frames and moves them to the correlator, a little at every ``turn``."""
 
     def __init__(self, config: ShipConfig, spool: Spool) -> None:
-        check_link(config)
+        keys = link_keys(config)
         self._spool = spool
         self.bad_answers = 0
         self.news: list[str] = []  # lines for the user, who has not seen them yet
-        self._endpoint = config.endpoint
-        self._silent_since_ns: int | None = None
-        self._told_version = False
         self._sender = Sender(
             Limits(
                 config.window_frames,
@@ -40,19 +38,10 @@ class Shipper:
                 _PING_NS,
             )
         )
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        # Unsent messages are dropped on close: the spool has them.
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, _QUEUED_MESSAGES)
-        self._socket.setsockopt(zmq.IPV6, 1 if "[" in config.endpoint else 0)
-        try:
-            self._socket.connect(config.endpoint)
-        except zmq.ZMQError as error:
-            self._close_socket()
-            raise UserError(
-                f"not an endpoint: {config.endpoint!r} ({error.strerror}); write tcp://127.0.0.1:5690"
-            ) from None
+        self._dealer = Dealer(config, keys, _QUEUED_MESSAGES)
+        self._socket = self._dealer.socket
+        name = decode_frame(spool.header(spool.run) or b"").sensor
+        self._state = LinkState(config.endpoint, name, keys.own.public if keys else "")
         for run, sequence in spool.recover():
             self._sender.add(run, sequence)
         self.news += spool.damage
@@ -111,28 +100,16 @@ class Shipper:
             self._answered(answer, now_ns)
         progress = self.waiting < waiting
         self._send(now_ns)
-        if self._silent_since_ns is None and (silence_ns := self._sender.silence_ns(now_ns)) >= _SILENT_NS:
-            self._silent_since_ns = now_ns - silence_ns
-            self.news.append(
-                f"the correlator at {self._endpoint} has not answered for {silence_ns // _NS} s; "
-                f"{self.waiting} frames wait in {self._spool.directory}"
-            )
         self.news += self._spool.news()
+        self._watch(now_ns)
         return progress
 
     def _answered(self, answer: Answer, now_ns: int) -> None:
+        self._state.answered(answer, now_ns)
+        if answer.kind == REFUSED and answer.sequence == 0:
+            return  # the hello was: no frame is lost by that
         refused_before = self.refused
         covers = self._sender.answered(answer, now_ns)
-        if self._silent_since_ns is not None:
-            silence_s = (now_ns - self._silent_since_ns) // _NS
-            self._silent_since_ns = None
-            self.news.append(f"the correlator at {self._endpoint} answers again, after {silence_s} s")
-        if answer.kind == VERSION and not self._told_version:
-            self._told_version = True
-            self.news.append(
-                f"the correlator at {self._endpoint} speaks version {answer.sequence} of the link, "
-                f"this sensor {LINK_VERSION}: upgrade the older one; the spool keeps the frames"
-            )
         if not covers:
             return
         if self.refused and not refused_before:
@@ -144,16 +121,21 @@ class Shipper:
 
     def close(self) -> None:
         """Close the socket and the spool."""
-        self._close_socket()
+        self._dealer.close()
         self._spool.close()
 
     def _forget(self, dropped: list[tuple[int, int]]) -> None:
         for run, sequence in dropped:
             self._sender.forget(run, sequence)
 
-    def _close_socket(self) -> None:
-        self._socket.close()
-        self._context.term()
+    def _watch(self, now_ns: int) -> None:
+        """Tell what became of the connection, and make it anew where ZeroMQ does not."""
+        for kind, value in self._dealer.events():
+            self._state.happened(kind, value, now_ns)
+        if self._state.is_due(now_ns):
+            self._dealer.connect_again()
+        if line := self._state.news(now_ns, waiting=self.waiting > 0):
+            self.news.append(line)
 
     def _send(self, now_ns: int) -> None:
         messages = self._sender.messages(now_ns)

@@ -45,7 +45,7 @@ def test_a_good_file_passes_the_check(tmp_path: Path) -> None:
         ("[flow\n", "is not valid TOML"),
         ("[flow]\nhome = ['10.0.0.0/99']\n", "bad home network"),
         ('name = "tap\\u001b"\n', "printable"),
-        ("[ship]\nendpoint = 'tcp://127.0.0.1:1'\n", "encrypted link is not available"),
+        ("[ship]\nendpoint = 'tcp://127.0.0.1:1'\n", "no public key of the correlator at"),
         ("[ship]\nendpoint = 'tcp://192.0.2.1:1'\nplaintext = true\n", "would leave this host"),
     ],
 )

@@ -169,7 +169,7 @@ def test_the_community_id_is_the_last_column_when_asked_for(capture: Path, tmp_p
         (["{capture}", "--sensor", ""], "name: expected str of length >= 1"),
         (["{capture}", "--format", "zeek", "--ship", "ipc:///tmp/x", "--plaintext"], "one line a connection"),
         (["{capture}", "--community-id", "--format", "flowlog"], "no column for a community ID"),
-        (["{capture}", "--ship", "tcp://127.0.0.1:1"], "encrypted link is not available"),
+        (["{capture}", "--ship", "tcp://127.0.0.1:1"], "no public key of the correlator at"),
         (["{capture}", "--ship", "tcp://192.0.2.1:5690", "--plaintext"], "would leave this host"),
         (["{capture}", "--ship", "nonsense", "--plaintext"], "would leave this host"),
         (["{capture}", "--ship", "ipc:///tmp/x", "--plaintext", "--spool", "/dev/null/spool"], "cannot use the spool"),

@@ -405,9 +405,9 @@ class TestRefusals:
             Shipper(ShipConfig(endpoint=endpoint, plaintext=True), spool)
         spool.close()
 
-    def test_a_link_without_plaintext_is_not_available_yet(self, tmp_path):
+    def test_a_link_without_plaintext_needs_the_correlators_key(self, tmp_path):
         spool = self.spool(tmp_path)
-        with pytest.raises(UserError, match="an encrypted link is not available yet; add --plaintext"):
+        with pytest.raises(UserError, match=r"no public key of the correlator at tcp://127\.0\.0\.1:5690; .*keygen"):
             Shipper(ShipConfig(endpoint="tcp://127.0.0.1:5690"), spool)
         spool.close()
 
