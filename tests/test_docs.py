@@ -42,3 +42,19 @@ def test_every_local_link_of_the_pages_leads_somewhere(repo_root: Path) -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_test_that_the_threat_model_names_exists(repo_root: Path) -> None:
+    page = (repo_root / "docs/threat-model.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 20
+    for path, name in named:
+        assert re.search(rf"^\s*def {name}\(", (repo_root / path).read_text(), re.MULTILINE), f"no {name} in {path}"
+
+
+def test_every_line_of_the_threat_model_names_a_test_or_says_not_yet(repo_root: Path) -> None:
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", (repo_root / "docs/threat-model.md").read_text(), re.MULTILINE)
+    rows = [row for row in rows if row[1] != "test"]
+    assert len(rows) > 20
+    for line, test in rows:
+        assert test == "not yet" or re.fullmatch(r"`tests/\S+::\w+`(, `tests/\S+::\w+`)*", test), line
