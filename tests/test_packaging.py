@@ -121,7 +121,7 @@ class TestWheel:
         assert "Private :: Do Not Upload" in metadata.get_all("Classifier", [])
 
     def test_each_part_asks_only_for_what_it_needs(self, metadata: Message) -> None:
-        needs: dict[str, set[str]] = {"": set(), "sensor": set(), "correlator": set()}
+        needs: dict[str, set[str]] = {"": set(), "sensor": set(), "correlator": set(), "metrics": set()}
         for requirement in metadata.get_all("Requires-Dist", []):
             name = re.split(r"[ ;<>=!~\[]", requirement)[0]
             extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
@@ -130,6 +130,8 @@ class TestWheel:
         assert "sqlite-utils" in needs["correlator"]
         assert not needs[""] & {"pypcap", "sqlite-utils", "rich", "dpkt"}
         assert not needs["sensor"] & needs["correlator"]
+        assert needs["metrics"] == {"prometheus-client"}
+        assert not needs["metrics"] & (needs[""] | needs["sensor"] | needs["correlator"])
 
     def test_it_runs_where_it_is_installed(self, wheel: Path, tmp_path: Path, extensions: list[str]) -> None:
         site = tmp_path / "site"
