@@ -19,9 +19,9 @@ _STATS: Final[tuple[str, ...]] = SensorStats._fields
 # Kept as JSON.
 _MAPS: Final = tuple(field.name for field in fields_of(SensorStats) if field.kind is COUNTS_BY_NAME)
 _BOTH: Final = ", ".join((*_STATS, *_ACCOUNT_COLUMNS))
-_COUNTERS: Final = (
-    "records_stored", "records_duplicate", "records_refused", "frames_refused", "frames_duplicate", "frames_missing",
-)  # fmt: skip
+# What the row of a sensor has as columns of its own; its counters among them.
+_PLAIN: Final = tuple(name for name in SensorRow._fields if name not in ("runs", "stats", "account"))
+_COUNTERS: Final = tuple(name for name in _PLAIN if name.startswith(("records_", "frames_")))
 _ADD: Final = f"""
 INSERT INTO sensors (sensor, first_contact_ns, last_contact_ns, {", ".join(_COUNTERS)})
 VALUES (:sensor, :now, :now, {", ".join(f":{name}" for name in _COUNTERS)})
@@ -95,19 +95,17 @@ def accounted(conn: sqlite3.Connection, sensor: str) -> Accounted | None:
 
 def sensors(conn: sqlite3.Connection) -> list[SensorRow]:
     """Return every sensor, by name."""
-    both = ", ".join(f"s.{name}" for name in (*_STATS, *_ACCOUNT_COLUMNS))
-    query = f"""SELECT s.sensor, s.version, s.source, s.first_contact_ns, s.last_contact_ns, s.link_contact_ns,
-                       s.retired_ns, s.records_stored, s.records_duplicate, s.records_refused, s.frames_refused,
-                       s.frames_duplicate, s.frames_missing,
-                       (SELECT count(*) FROM sensor_runs AS r WHERE r.sensor = s.sensor), {both}
+    columns = ", ".join(f"s.{name}" for name in (*_PLAIN, *_STATS, *_ACCOUNT_COLUMNS))
+    query = f"""SELECT (SELECT count(*) FROM sensor_runs AS r WHERE r.sensor = s.sensor), {columns}
                 FROM sensors AS s ORDER BY s.sensor"""  # noqa: S608 - constant names
-    return [_row(row) for row in conn.execute(query)]
+    return [_row(*row) for row in conn.execute(query)]
 
 
-def _row(row: tuple[Any, ...]) -> SensorRow:
-    plain, both = row[:14], row[14:]
+def _row(runs: int, *values: Any) -> SensorRow:
+    plain: dict[str, Any] = dict(zip(_PLAIN, values, strict=False))
+    both = values[len(_PLAIN) :]
     found = None if both[0] is None else _accounted(both)
-    return SensorRow._make((*plain, found and found.stats, found and found.account))
+    return SensorRow(**plain, runs=runs, stats=found and found.stats, account=found and found.account)
 
 
 def _accounted(row: tuple[Any, ...]) -> Accounted:
