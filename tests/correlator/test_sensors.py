@@ -26,7 +26,15 @@ def linked(db: Path) -> Cli:
     """A database that a sensor spoke to just now."""
     now_ns = time.time_ns()
     stats = SensorStats(
-        now_ns, "1.0", "eth0", packets=999, kernel_drops=1, frames_unacknowledged=3, spool_bytes=4096, heartbeat_s=60
+        now_ns,
+        "1.0",
+        "eth0",
+        packets=999,
+        kernel_drops=1,
+        frames_unacknowledged=3,
+        spool_bytes=4096,
+        heartbeat_s=60,
+        spool_lag_s=90,
     )
     with writing(db, Built(3600, 300)) as store:
         writer = Writer(store)
@@ -44,7 +52,8 @@ def test_a_sensor_is_shown_with_its_state(linked: Cli) -> None:
     assert row["contact_age_s"] < 60
     heading, line = linked("sensors").out.splitlines()
     assert heading.split()[:4] == ["sensor", "state", "last", "contact"]
-    assert "3 frames  4.1 kB   0.1%" in line
+    assert "1m30s" in line
+    assert "4.1 kB   0.1%" in line
 
 
 def test_a_sensor_that_is_retired_is_shown_so(linked: Cli) -> None:
