@@ -138,7 +138,20 @@ class Chaos:
         self.counts["sensor kills"] += self._dice.choice(self.sensors).kill()
 
     def _kill_correlator(self) -> None:
+        """Kill it; often in the middle of a batch: let frames queue up first, or let a full disk hold up the commit."""
+        way = self._dice.randrange(4)
+        if way == 0 and self._disks:
+            self._disks[1].fill(0)
+            self._wait(self._dice.uniform(0.2, 1))
+            self.counts["store disk fills"] += 1
+        elif way != 1:
+            self.correlator.signal(STOP)
+            self._wait(self._dice.uniform(0.1, 0.4))
+            self.correlator.signal(CONTINUE)
+            time.sleep(self._dice.uniform(0, 0.05))
         self.counts["correlator kills"] += self.correlator.kill()
+        if self._disks:
+            self._disks[1].free()
 
     def _cut(self) -> None:
         self._relay.say("cut")
