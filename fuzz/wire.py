@@ -336,6 +336,8 @@ def report(seed: int, outcome: Outcome, *, shared: bool) -> int:
 def write_figures(arguments: argparse.Namespace, outcome: Outcome, done: int, seconds: float) -> None:
     """Put the last run's figures into README.md."""
     command = f"scripts/fuzz --wire --inputs {arguments.inputs} --seed {arguments.seed} --jobs {arguments.jobs}"
+    if arguments.seconds:
+        command += f" --seconds {arguments.seconds:.0f}"
     rows = [
         f"`{command}`: nothing found. {done:,} inputs in {seconds:.0f} s, {done / seconds:,.0f} a second.",
         f"The slowest took {outcome.slowest_s:.2f} s. A process had {outcome.peak_bytes >> 20} MiB at most.",
