@@ -234,12 +234,13 @@ class Checks:
         verdicts = [self._heard.judge(batch, 0) for _, batch in deliveries]
         self._for_store += [batch for _, batch in deliveries if isinstance(batch, Refused)]
         answers = [*answers, *self._peers.answers(deliveries, verdicts)]
-        for _, parts in answers:
+        given = [answer.parts for answer in answers]
+        for parts in given:
             unpack_answer(parts)
         self.counts["answers given"] += len(answers)
         if len(deliveries) > sum(parts[:1] == [FRAME] for _, parts in said):
             raise Finding(f"{len(deliveries)} frames of {said!r:.300}")
-        welcomes = sum(parts[0] in (WELCOME, ACK) for _, parts in answers)
+        welcomes = sum(parts[0] in (WELCOME, ACK) for parts in given)
         if welcomes > len(deliveries) + sum(parts[:1] == [HELLO] for _, parts in said):
             raise Finding(f"{welcomes} acknowledged of {said!r:.300}")
         if len(self._peers._peers) > _PEERS:  # noqa: SLF001 - its bound

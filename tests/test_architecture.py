@@ -36,7 +36,6 @@ UNTESTED: frozenset[str] = frozenset(
         "correlator.ingest.inputs",
         "correlator.ingest.pipeline",
         "correlator.ingest.receiver",
-        "correlator.ingest.zmqlink",
         "correlator.render.machine",
         "correlator.render.table",
         "correlator.rows",

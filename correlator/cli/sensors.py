@@ -150,6 +150,9 @@ def revoke(which: str, place: Place) -> None:
     """
     with writing(place.db, built_by(place.settings())) as store:
         revoked = revoke_keys(store.conn, which, time.time_ns())
+        able = {row.sensor for row in keys(store.conn) if row.revoked_ns is None}
+        for sensor in {row.sensor for row in revoked} - able:
+            stored.retire(store.conn, sensor, time.time_ns())  # nobody misses it
     if not revoked:
         raise UserError(
             f"{which!r} is no key that may speak and no sensor with one: 'tunnelwatch sensors list' shows all"

@@ -128,7 +128,13 @@ class Peers:
             return Message(peer, pack_version())
         if len(frame) > _MAX_HELLO_BYTES:
             raise WireError("hello_size", f"a header has at most {_MAX_HELLO_BYTES} bytes, not {len(frame)}")
-        header = decode_frame(frame)
+        try:
+            header = decode_frame(frame)
+        except WireError as error:
+            if error.reason != "version":
+                raise
+            self.counts[error.reason] += 1
+            return Message(peer, pack_answer(REFUSED, 0, 0, f"versions differ ({error}): upgrade the older side"))
         if message.sensor not in (None, header.sensor):
             self.counts["foreign_sensor"] += 1
             reason = (

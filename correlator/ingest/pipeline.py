@@ -129,6 +129,7 @@ class Pipeline:
             sensor = verdict.sensor
             if isinstance(verdict, Refused):
                 refused[sensor] += 1
+                missing[sensor] += verdict.missing
             elif isinstance(verdict, Accepted):
                 missing[sensor] += verdict.missing
                 for stats in verdict.stats:
