@@ -5,8 +5,8 @@ What ZeroMQ tells, as libzmq 4.3 was seen to do:
     nobody listens, no such name       CONNECT_RETRIED again and again
     own key unknown or revoked         CONNECTED, HANDSHAKE_FAILED_AUTH 400, DISCONNECTED; mostly no new try
     correlator's key wrong             CONNECTED, HANDSHAKE_FAILED_NO_DETAIL EPIPE, DISCONNECTED, CONNECT_RETRIED
-    keys here, plain text there        CONNECTED, HANDSHAKE_FAILED_PROTOCOL mechanism; no new try
-    plain text here, keys there        as with a wrong key first, then as the line above
+    plain text at one end only         CONNECTED, HANDSHAKE_FAILED_PROTOCOL mechanism, no new try; or, whichever end
+                                       is faster, as with a wrong key, and this only at one of the next tries
     another protocol                   CONNECTED, DISCONNECTED; no new try
     takes connections, says nothing    CONNECTED, HANDSHAKE_FAILED_NO_DETAIL EAGAIN after HANDSHAKE_IVL
     key revoked while connected        nothing: the correlator does not answer any more
@@ -25,6 +25,7 @@ from common.link import LINK_VERSION, PONG, REFUSED, VERSION, Answer
 
 _NS: Final = 1_000_000_000
 _RETRIES: Final = 3
+_ENDINGS: Final = 4
 _CONNECTING_NS: Final = 8 * _NS
 SILENT_NS: Final = 15 * _NS
 _AGAIN_NS: Final = 1 * _NS
@@ -58,7 +59,7 @@ _STATEMENTS: Final = {
     Trouble.KEY_UNKNOWN: "the correlator at {endpoint} does not know this sensor's key, or revoked it; "
     "there: tunnelwatch sensors add {sensor} {key}",
     Trouble.CORRELATOR_KEY: "{endpoint} ends the connection before it is encrypted: correlator_key is not its key, "
-    "or it is no correlator; 'tunnelwatch serve' prints the key when it starts",
+    "or it speaks plain text, or is no correlator; 'tunnelwatch serve' prints the key when it starts",
     Trouble.ONE_PLAIN: "{endpoint} {plain}",
     Trouble.OTHER_PROTOCOL: "what listens at {endpoint} is no correlator: it speaks another protocol; check the port",
     Trouble.MUTE: "what listens at {endpoint} says nothing: it hangs, or is no correlator; look at it there",
@@ -182,5 +183,6 @@ class LinkState:
             self._endings = 1
         else:
             self._endings += 1
-            if self._endings > 1:  # once may be a correlator that is just stopping
+            # A few may be a correlator that is just stopping, or plain text there, which ZeroMQ tells sooner or later.
+            if self._endings >= _ENDINGS and self.trouble is Trouble.NONE:
                 self.trouble = Trouble.CORRELATOR_KEY

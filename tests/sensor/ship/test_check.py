@@ -160,9 +160,9 @@ def test_a_correlators_key_that_is_wrong(site):
 
 def test_one_end_on_plain_text(site):
     with serving(site.db) as correlator:
-        assert "speaks plain text and this sensor has keys" in site.wrong(correlator.endpoint)
+        assert "speaks plain text" in site.wrong(correlator.endpoint)
     with serving(site.db, key=site.key) as correlator:
-        assert "wants keys and this sensor speaks plain text" in site.wrong(correlator.endpoint, plaintext=True)
+        assert "speaks plain text" in site.wrong(correlator.endpoint, plaintext=True)
 
 
 def test_a_key_that_is_another_sensors(site):

@@ -37,7 +37,7 @@ def after(found: LinkState, *events: tuple[int, int], now_ns: int = S) -> str:
     [
         ([RETRIED] * 5, Trouble.NOBODY, "nobody takes connections at tcp://192.0.2.1:5690"),
         ([CONNECTED, REFUSED_KEY, GONE], Trouble.KEY_UNKNOWN, f"tunnelwatch sensors add 'tap 1' '{KEY}'"),
-        ([CONNECTED, ENDED, GONE, RETRIED] * 2, Trouble.CORRELATOR_KEY, "correlator_key is not its key"),
+        ([CONNECTED, ENDED, GONE, RETRIED] * 4, Trouble.CORRELATOR_KEY, "correlator_key is not its key"),
         ([CONNECTED, MISMATCH, GONE], Trouble.ONE_PLAIN, "serve there without --plaintext"),
         ([CONNECTED, GONE], Trouble.OTHER_PROTOCOL, "it speaks another protocol"),
         (
