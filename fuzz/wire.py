@@ -115,7 +115,6 @@ class Run:
             self._beat(at)
             self._timed(at, checks, given)
         if number % _STORED_ROUNDS == 0:
-            gc.collect()
             try:
                 checks.store()
             except Exception as error:  # noqa: BLE001 - whatever was not declared is the finding
@@ -199,7 +198,6 @@ def _plant(name: str | None) -> None:
 
 def work(job: Job, progress: Any, results: Connection) -> None:
     """Be one of the processes."""
-    gc.disable()  # it is done between rounds
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
 
     def beat(number: int) -> None:

@@ -178,7 +178,9 @@ class Inputs:
                 elif at >= last:
                     intact.append(at + shift)
             at += len(frame)
-        return Input("log", log[:first] + put + log[last:], tuple(intact))
+        # Where the file header is touched and still taken, frames have another beginning.
+        kept = tuple(intact) if first >= len(FILE_HEADER) else ()
+        return Input("log", log[:first] + put + log[last:], kept)
 
     def _put(self, there: bytes) -> bytes:
         """Return what stands where something stood in a flow log."""
