@@ -66,7 +66,6 @@ class Sender:
         self._bytes_in_flight = 0
         self._progress_ns = 0
         self._spoke_ns = 0
-        self._asked_ns: int | None = None
         self.resends = 0
         self.refused = 0
         self.refusal = ""  # the reason of the first
@@ -84,10 +83,6 @@ class Sender:
     @property
     def _may_send(self) -> bool:
         return self._in_flight < self._limits.window_frames and self.has_room
-
-    def silence_ns(self, now_ns: int) -> int:
-        """Return how long the correlator has owed any answer."""
-        return 0 if self._asked_ns is None else now_ns - self._asked_ns
 
     def add(self, run: int, sequence: int) -> None:
         """Take a frame that was spooled."""
@@ -142,7 +137,6 @@ class Sender:
             messages.append(Ping())
         if messages:
             self._spoke_ns = now_ns
-            self._asked_ns = now_ns if self._asked_ns is None else self._asked_ns
         return messages
 
     def sent(self, run: int, sequence: int, size_bytes: int) -> None:
@@ -165,7 +159,6 @@ class Sender:
 
     def answered(self, answer: Answer, now_ns: int) -> bool:
         """Take an answer; return whether what it covers may leave the spool: all up to it, or the refused one."""
-        self._asked_ns = None
         if answer.kind == PONG:
             self._wait_ns = self._limits.resend_ns
         if answer.kind not in (WELCOME, ACK, REFUSED):

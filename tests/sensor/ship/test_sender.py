@@ -152,16 +152,6 @@ def test_the_window_is_bounded_in_bytes_too_and_always_lets_one_frame_through():
     assert sender.has_room
 
 
-def test_silence_is_measured_from_the_first_message_that_nobody_answered():
-    sender = sender_with(a=1)
-    assert sender.silence_ns(100) == 0
-    sender.messages(100)
-    sender.messages(100 + RESEND)
-    assert sender.silence_ns(130) == 30
-    sender.answered(ack(0, 0, PONG), 131)
-    assert sender.silence_ns(140) == 0
-
-
 def test_a_pong_covers_nothing():
     sender = sender_with(a=1)
     sender.messages(0)
