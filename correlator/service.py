@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Final
@@ -18,7 +18,7 @@ from common.metrics import Metric, MetricsServer
 from common.notify import Notifier
 from correlator.config import Settings
 from correlator.ingest.gate import Gate
-from correlator.ingest.peers import Delivery, Peers
+from correlator.ingest.peers import Delivery, Message, Peers
 from correlator.ingest.pipeline import Pipeline
 from correlator.ingest.receiver import Verdict
 from correlator.ingest.zmqlink import Link
@@ -26,7 +26,7 @@ from correlator.metrics import Tally, metrics
 from correlator.store.database import Store, StoreUnavailableError, file_bytes, reading
 from correlator.store.keys import KeyRing
 from correlator.store.sensors import sensors
-from correlator.store.writer import Writer
+from correlator.store.writer import Writer, uncollected
 from correlator.watch import Watch
 
 _POLL_MS: Final = 250
@@ -110,15 +110,19 @@ class Service:
         if self._gate is not None and (line := self._gate.strangers.news(time.monotonic())):
             self._say(line)
         if messages:
-            deliveries, answers = self._peers.handle(messages)
-            link.send(answers)
-            for line in self._peers.news:
-                self._complain(line)
-            self._peers.news.clear()
-            self._watch.heard(self._peers.heard, time.time_ns())
-            self._peers.heard.clear()
-            self._store(link, deliveries)
+            with uncollected():  # decoding makes as many objects as storing
+                self._take(link, messages)
         self._look_after_sensors()
+
+    def _take(self, link: Link, messages: Sequence[Message]) -> None:
+        deliveries, answers = self._peers.handle(messages)
+        link.send(answers)
+        for line in self._peers.news:
+            self._complain(line)
+        self._peers.news.clear()
+        self._watch.heard(self._peers.heard, time.time_ns())
+        self._peers.heard.clear()
+        self._store(link, deliveries)
 
     def _look_after_sensors(self) -> None:
         """Note who spoke, and say who does not."""
