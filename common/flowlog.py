@@ -29,7 +29,8 @@ from msgspec import Meta, MsgspecError, Raw
 from msgspec.msgpack import Decoder
 
 from common.errors import WireError
-from common.records import COUNT, NAME, RECORD_TYPES, UINT63_MAX, are_good, good_flow_row, shown
+from common.kinds import COUNT, NAME, UINT63_MAX
+from common.records import RECORD_TYPES, are_good, good_flow_row, shown
 
 MAGIC: Final = b"\x89TWFLOW\n"
 VERSION: Final = 1

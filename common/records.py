@@ -1,30 +1,46 @@
-"""The records that travel from sensor to correlator: their fields, units, defaults and checks.
+"""The records that travel from sensor to correlator: their fields, units and defaults, and reading them.
 
 Each record is a NamedTuple: a plain array on the wire, in the order written here, and typed
 attributes in code.  The header frame of a flow log names the fields, so a reader maps an older or
 newer log by name (``RecordReader``).  Names follow IPFIX / RFC 5103 and Zeek's conn.log where those
 have one; ``_out`` is client to server, ``_in`` server to client.
 
-Every field is annotated with the kind of value it may hold; ``check`` refuses anything else, which is
-what stands between a socket and the store.  A kind's ``wire_type`` says the same to msgspec, as far as
+Every field is annotated with the kind of value it may hold (``common.kinds``); its check refuses anything else,
+which is what stands between a socket and the store.  A kind's ``wire_type`` says the same to msgspec, as far as
 its types can: rows decoded by them (``good_flow_row``) need no second look at each value.
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from operator import itemgetter
-from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar, get_type_hints
-
-from msgspec import Meta
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
 from common.errors import WireError
-
-UINT63_MAX: Final = (1 << 63) - 1
+from common.kinds import (
+    ADDRESS,
+    BYTE,
+    COUNT,
+    COUNTS_BY_NAME,
+    FACTS,
+    HISTOGRAM,
+    NAME,
+    NAMES,
+    OPTIONAL_COUNT,
+    OPTIONAL_NAME,
+    PORT,
+    SHARE,
+    SPLT,
+    UINT63_MAX,
+    VLAN,
+    Check,
+    Kind,
+    is_count,
+    one_of,
+    or_nil,
+)
 
 # IPFIX flowEndReason (RFC 5102, 5.11.3). None in a record means that the flow is still open.
 END_REASONS: Final[Mapping[int, str]] = {
@@ -45,19 +61,8 @@ ORIENTATIONS: Final[Mapping[int, str]] = {
 }
 PROTOCOLS: Final[Mapping[int, str]] = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6"}
 
-Check = Callable[[object], bool]
-
-
-class Kind(NamedTuple):
-    """What a field may hold: a name for the documentation, the check, and the type to decode it by.
-
-    The type takes all that the check takes and leaves out two things only, which ``are_good`` looks at:
-    whether texts are printable, and that no address has 5 to 15 bytes.
-    """
-
-    name: str
-    check: Check
-    wire_type: object
+END_REASON: Final = or_nil(one_of("flowEndReason", END_REASONS))
+ORIENTATION: Final = one_of("orientation", ORIENTATIONS)
 
 
 class FieldDoc(NamedTuple):
@@ -67,96 +72,6 @@ class FieldDoc(NamedTuple):
     kind: Kind
     default: object
     doc: str
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= UINT63_MAX
-
-
-def _is_signed(value: object) -> bool:
-    return type(value) is int and -UINT63_MAX <= value <= UINT63_MAX
-
-
-def _up_to(limit: int) -> Check:
-    return lambda value: type(value) is int and 0 <= value <= limit
-
-
-def _optional(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def _is_address(value: object) -> bool:
-    return type(value) is bytes and len(value) in (4, 16)
-
-
-def _text(limit: int) -> Check:
-    # Control characters are refused here so that no terminal or log line has to fear a record.
-    return lambda value: type(value) is str and len(value) <= limit and value.isprintable()
-
-
-def _is_share(value: object) -> bool:
-    return type(value) is float and math.isfinite(value) and value >= 0.0
-
-
-def _array(length: int, check: Check) -> Check:
-    return lambda value: isinstance(value, tuple) and len(value) == length and all(map(check, value))
-
-
-def _list(limit: int, check: Check) -> Check:
-    return lambda value: isinstance(value, tuple) and len(value) <= limit and all(map(check, value))
-
-
-def _mapping(limit: int, key: Check, item: Check) -> Check:
-    def is_mapping(value: object) -> bool:
-        return isinstance(value, dict) and len(value) <= limit and all(key(k) and item(v) for k, v in value.items())
-
-    return is_mapping
-
-
-# msgspec takes a whole number where a fraction belongs; the second type keeps it from that, for no number is in it.
-_NoWhole = Annotated[int, Meta(ge=1, le=0)]
-_Share = Annotated[float, Meta(ge=0.0, le=sys.float_info.max)] | _NoWhole
-_Count = Annotated[int, Meta(ge=0, le=UINT63_MAX)]
-_Signed = Annotated[int, Meta(ge=-UINT63_MAX, le=UINT63_MAX)]
-_Name = Annotated[str, Meta(max_length=255)]
-_Word = Annotated[str, Meta(max_length=64)]
-
-COUNT = Kind("count", _is_count, _Count)
-OPTIONAL_COUNT = Kind("count or nil", _optional(_is_count), _Count | None)
-BYTE = Kind("0..255", _up_to(0xFF), Annotated[int, Meta(ge=0, le=0xFF)])
-PORT = Kind("0..65535", _up_to(0xFFFF), Annotated[int, Meta(ge=0, le=0xFFFF)])
-VLAN = Kind("0..4095 or nil", _optional(_up_to(0xFFF)), Annotated[int, Meta(ge=0, le=0xFFF)] | None)
-END_REASON = Kind(
-    "flowEndReason or nil",
-    _optional(lambda value: type(value) is int and value in END_REASONS),
-    Literal[tuple(END_REASONS)] | None,
-)
-ORIENTATION = Kind(
-    "orientation", lambda value: type(value) is int and value in ORIENTATIONS, Literal[tuple(ORIENTATIONS)]
-)
-ADDRESS = Kind("4 or 16 bytes", _is_address, Annotated[bytes, Meta(min_length=4, max_length=16)])
-NAME = Kind("text, at most 255", _text(255), _Name)
-OPTIONAL_NAME = Kind("text, at most 255, or nil", _optional(_text(255)), _Name | None)
-HISTOGRAM = Kind("8 counts or nil", _optional(_array(8, _is_count)), tuple[(_Count,) * 8] | None)  # type: ignore[misc]
-SHARE = Kind("number or nil", _optional(_is_share), _Share | None)
-SPLT = Kind(
-    "up to 32 (signed bytes, gap ms) or nil",
-    _optional(_list(32, _array(2, _is_signed))),
-    Annotated[tuple[tuple[_Signed, _Signed], ...], Meta(max_length=32)] | None,
-)
-FACTS = Kind(
-    "map of up to 32 short texts or nil",
-    _optional(_mapping(32, _text(64), lambda value: _is_signed(value) or _text(1024)(value))),
-    Annotated[dict[_Word, _Signed | Annotated[str, Meta(max_length=1024)]], Meta(max_length=32)] | None,
-)
-NAMES = Kind(
-    "up to 32 short texts or nil",
-    _optional(_list(32, _text(64))),
-    Annotated[tuple[_Word, ...], Meta(max_length=32)] | None,
-)
-COUNTS_BY_NAME = Kind(
-    "map of up to 64 counts", _mapping(64, _text(64), _is_count), Annotated[dict[_Word, _Count], Meta(max_length=64)]
-)
 
 
 class FlowRecord(NamedTuple):
@@ -394,7 +309,7 @@ class RecordReader(Generic[R]):
         values = row if self._direct else self._mapped(row)
         counts = self._take_counts(values)
         if set(map(type, counts)) != _ONLY_INT or min(counts) < 0 or max(counts) > UINT63_MAX:
-            raise next(self._wrong(index, values[index]) for index in self._counts if not _is_count(values[index]))
+            raise next(self._wrong(index, values[index]) for index in self._counts if not is_count(values[index]))
         for index, check in self._optional:
             value = values[index]
             if value is not None and not check(value):

@@ -18,6 +18,7 @@ _BY_SENSOR: Final = (
     (COUNTER, "records_duplicate", "records_duplicate", "Records that were stored already"),
     (COUNTER, "records_refused", "records_refused", "Records refused"),
     (COUNTER, "frames_refused", "frames_refused", "Frames refused"),
+    (COUNTER, "frames_duplicate", "frames_duplicate", "Frames that came again after they were done with"),
     (COUNTER, "frames_missing", "frames_missing", "Frames that never came"),
 )
 

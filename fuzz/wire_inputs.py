@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from common.flowlog import FILE_HEADER, FRAME_OVERHEAD, MAX_FRAME_BYTES
+from common.kinds import UINT63_MAX
 from common.link import (
     ACK,
     HELLO,
@@ -23,7 +24,6 @@ from common.link import (
     pack_hello,
     pack_version,
 )
-from common.records import UINT63_MAX
 from fuzz.msgpack_mutate import BROKEN, VALUES, retoken
 from fuzz.wire_seeds import NOW, RUNS, Seed, fresh_frames, headers, real_frames, seed_of
 

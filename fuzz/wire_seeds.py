@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from common import records
+from common import kinds, records
 from common.errors import UserError, WireError
 from common.flowlog import (
     FRAME_OVERHEAD,
@@ -26,7 +26,8 @@ from common.flowlog import (
     header_batch,
     scan_frames,
 )
-from common.records import FlowRecord, Kind, SensorAlarm, SensorStats, fields_of
+from common.kinds import Kind
+from common.records import FlowRecord, SensorAlarm, SensorStats, fields_of
 from correlator.ingest.formats.detect import Format
 from correlator.ingest.formats.lines import BadLine, numbered_lines
 from correlator.ingest.formats.zeek import read_json, read_tsv
@@ -77,22 +78,22 @@ def _facts(dice: random.Random) -> dict[str, int | str]:
 
 
 _GOOD: Final[Mapping[Kind, Callable[[random.Random], Any]]] = {
-    records.COUNT: _count,
-    records.OPTIONAL_COUNT: _count,
-    records.BYTE: lambda dice: dice.getrandbits(8),
-    records.PORT: lambda dice: dice.getrandbits(16),
-    records.VLAN: lambda dice: dice.getrandbits(12),
+    kinds.COUNT: _count,
+    kinds.OPTIONAL_COUNT: _count,
+    kinds.BYTE: lambda dice: dice.getrandbits(8),
+    kinds.PORT: lambda dice: dice.getrandbits(16),
+    kinds.VLAN: lambda dice: dice.getrandbits(12),
     records.END_REASON: lambda dice: dice.choice(sorted(records.END_REASONS)),
     records.ORIENTATION: lambda dice: dice.choice(sorted(records.ORIENTATIONS)),
-    records.ADDRESS: lambda dice: dice.randbytes(4),
-    records.NAME: _text,
-    records.OPTIONAL_NAME: _text,
-    records.HISTOGRAM: lambda dice: tuple(_count(dice) for _ in range(8)),
-    records.SHARE: lambda dice: dice.random() * 10 ** dice.randrange(12),
-    records.SPLT: lambda dice: tuple((_signed(dice), _count(dice)) for _ in range(dice.choice((0, 1, 5, 32)))),
-    records.FACTS: _facts,
-    records.NAMES: lambda dice: tuple(_text(dice) for _ in range(dice.randrange(4))),
-    records.COUNTS_BY_NAME: lambda dice: {_text(dice): _count(dice) for _ in range(dice.randrange(4))},
+    kinds.ADDRESS: lambda dice: dice.randbytes(4),
+    kinds.NAME: _text,
+    kinds.OPTIONAL_NAME: _text,
+    kinds.HISTOGRAM: lambda dice: tuple(_count(dice) for _ in range(8)),
+    kinds.SHARE: lambda dice: dice.random() * 10 ** dice.randrange(12),
+    kinds.SPLT: lambda dice: tuple((_signed(dice), _count(dice)) for _ in range(dice.choice((0, 1, 5, 32)))),
+    kinds.FACTS: _facts,
+    kinds.NAMES: lambda dice: tuple(_text(dice) for _ in range(dice.randrange(4))),
+    kinds.COUNTS_BY_NAME: lambda dice: {_text(dice): _count(dice) for _ in range(dice.randrange(4))},
 }
 
 

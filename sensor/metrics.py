@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from common.metrics import COUNTER, GAUGE, Metric, single
@@ -24,25 +24,23 @@ _METRICS: Final = (
     (COUNTER, "alarms", "alarms", "Threshold alarms raised"),
     (COUNTER, "alarms_dropped", "alarms_dropped", "Threshold alarms lost because their queue was full"),
     (GAUGE, "frames_unacknowledged", "frames_unacknowledged", "Frames waiting for the correlator"),
-    (COUNTER, "frames_dropped", "frames_dropped", "Frames lost to the spool's bound"),
+    (COUNTER, "frames_dropped", "frames_dropped", "Frames that the spool had to drop, or lost"),
     (GAUGE, "spool_bytes", "spool_bytes", "Bytes on disk that wait for the correlator"),
+    (COUNTER, "unclean_stops", "unclean_stops", "Runs with this spool that ended without a stop, ever"),
     (GAUGE, "spool_lag_s", "spool_lag_seconds", "For how long the oldest frame in the spool has waited"),
 )
 
 
 def metrics(stats: SensorStats) -> Iterator[Metric]:
-    """Yield the metrics of a run's statistics; one whose field there is not is left out."""
-    values = stats._asdict()
+    """Yield the metrics of a run's statistics."""
     for kind, field, name, doc in _METRICS:
-        if field in values:
-            yield single(kind, _PREFIX + name, doc, values[field])
-    yield Metric(
-        COUNTER,
-        f"{_PREFIX}packets_rejected",
-        "Packets not counted in any flow",
-        ("reason",),
-        [((reason,), count) for reason, count in stats.rejected.items()],
-    )
+        yield single(kind, _PREFIX + name, doc, getattr(stats, field))
+    yield _by_reason("packets_rejected", "Packets not counted in any flow", stats.rejected)
+    yield _by_reason("frames_lost", "Frames that the spool dropped or lost, by reason", stats.frames_lost)
     yield single(GAUGE, f"{_PREFIX}statistics_time_seconds", "When these were taken", stats.time_ns / 1e9)
     info = (stats.version, stats.source)
     yield Metric(GAUGE, f"{_PREFIX}info", "Its version and what it listens to", ("version", "source"), [(info, 1)])
+
+
+def _by_reason(name: str, doc: str, counts: Mapping[str, int]) -> Metric:
+    return Metric(COUNTER, _PREFIX + name, doc, ("reason",), [((reason,), count) for reason, count in counts.items()])

@@ -38,7 +38,7 @@ def set_up(repo_root: Path) -> None:
     """Skip where the tests do not run in an environment of scripts/setup."""
     if not Path(sys.prefix, ".done", "all").is_file():
         pytest.skip(f"{sys.prefix} was not made by scripts/setup")
-    if str(repo_root) not in Path(sys.prefix, ".done", "environment").read_text(encoding="utf-8"):
+    if str(repo_root) not in Path(sys.prefix, ".done", "environment").read_text(encoding="utf-8").split():
         pytest.skip(f"{sys.prefix} was made for another checkout, which would have to make it anew")
     # A source that was edited since is built here, so that the tests below find nothing to do.
     assert run([repo_root / "scripts/setup"], repo_root, seconds=600).returncode == 0

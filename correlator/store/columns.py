@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from common.addresses import address_packed, address_text
-from common.records import UINT63_MAX, FlowRecord
+from common.kinds import UINT63_MAX
+from common.records import FlowRecord
 
 # What a channel holds, a record's row does not repeat.
 _IN_CHANNEL: Final = frozenset(("protocol", "client_ip", "server_ip", "server_port"))

@@ -83,8 +83,7 @@ def file_bytes(path: Path) -> int:
 def _connected(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode={mode}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)) as conn:
-        # Checked by tests and not for every row: the writer puts each channel before what refers to it.
-        conn.execute("PRAGMA foreign_keys = OFF")
+        conn.execute("PRAGMA foreign_keys = ON")
         conn.execute("PRAGMA cache_size = -65536")
         yield conn
 

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from common.records import COUNTS_BY_NAME, SensorStats, fields_of
+from common.kinds import COUNTS_BY_NAME
+from common.records import SensorStats, fields_of
 from correlator.detect.sensors import Account
 from correlator.rows import SensorRow
 

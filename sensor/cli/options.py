@@ -26,7 +26,6 @@ from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
 from sensor.service import NORMAL, TRACE, SensorService, make_table
-from sensor.ship.spool import Policy, Spool
 
 if TYPE_CHECKING:
     from sensor.ship.link import Shipper
@@ -262,6 +261,7 @@ def _text_format(name: str, config: SensorConfig) -> TextFormat:
 
 def _shipper(config: SensorConfig, batcher: Batcher, run: int) -> Shipper:
     from sensor.ship.link import Shipper  # noqa: PLC0415 - ZeroMQ takes as long to import as a small capture to read
+    from sensor.ship.spool import Policy, Spool  # noqa: PLC0415 - as above
 
     directory = Path(config.ship.spool) if config.ship.spool else _default_spool(config.name)
     ship = config.ship

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from common.records import UINT63_MAX
+from common.kinds import UINT63_MAX
 from common.timespan import iso_time
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=UINT63_MAX)]

@@ -50,7 +50,8 @@ from common.flowlog import (
     read_schema,
     scan_frames,
 )
-from common.records import RECORD_TYPES, UINT63_MAX, FlowRecord, RecordReader, fields_of, good_flow_row
+from common.kinds import UINT63_MAX
+from common.records import RECORD_TYPES, FlowRecord, RecordReader, fields_of, good_flow_row
 
 LOOK_ALIKE = b"\x98\x01\xa4flow"
 marks = st.integers(0, UINT63_MAX)

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import ConfigError
 from common.flowlog import MAX_BATCH_RECORDS
-from common.records import UINT63_MAX
+from common.kinds import UINT63_MAX
 from common.settings import checked_settings, dump_settings
 from sensor.config import SensorConfig
 

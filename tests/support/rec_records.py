@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import msgpack
 from hypothesis import strategies as st
 
-from common import records
+from common import kinds, records
 from common.errors import WireError
 from common.flowlog import FILE_HEADER, Batch, Block, encode_frame, header_batch
-from common.records import UINT63_MAX, FlowRecord, Kind, Record, RecordReader, SensorAlarm, SensorStats, fields_of
+from common.kinds import UINT63_MAX, Kind
+from common.records import FlowRecord, Record, RecordReader, SensorAlarm, SensorStats, fields_of
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
@@ -97,48 +98,48 @@ def _optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 GOOD: Mapping[Kind, st.SearchStrategy[Any]] = {
-    records.COUNT: counts,
-    records.OPTIONAL_COUNT: _optional(counts),
-    records.BYTE: st.integers(0, 255),
-    records.PORT: st.integers(0, 65535),
-    records.VLAN: _optional(st.integers(0, 4095)),
+    kinds.COUNT: counts,
+    kinds.OPTIONAL_COUNT: _optional(counts),
+    kinds.BYTE: st.integers(0, 255),
+    kinds.PORT: st.integers(0, 65535),
+    kinds.VLAN: _optional(st.integers(0, 4095)),
     records.END_REASON: _optional(st.sampled_from(sorted(records.END_REASONS))),
     records.ORIENTATION: st.sampled_from(sorted(records.ORIENTATIONS)),
-    records.ADDRESS: addresses,
-    records.NAME: texts(255),
-    records.OPTIONAL_NAME: _optional(texts(255)),
-    records.HISTOGRAM: _optional(st.tuples(*[counts] * 8)),
-    records.SHARE: _optional(shares),
-    records.SPLT: _optional(st.lists(st.tuples(signed, signed), max_size=32).map(tuple)),
-    records.FACTS: _optional(st.dictionaries(texts(64), signed | texts(1024), max_size=4)),
-    records.NAMES: _optional(st.lists(texts(64), max_size=4).map(tuple)),
-    records.COUNTS_BY_NAME: st.dictionaries(texts(64), counts, max_size=4),
+    kinds.ADDRESS: addresses,
+    kinds.NAME: texts(255),
+    kinds.OPTIONAL_NAME: _optional(texts(255)),
+    kinds.HISTOGRAM: _optional(st.tuples(*[counts] * 8)),
+    kinds.SHARE: _optional(shares),
+    kinds.SPLT: _optional(st.lists(st.tuples(signed, signed), max_size=32).map(tuple)),
+    kinds.FACTS: _optional(st.dictionaries(texts(64), signed | texts(1024), max_size=4)),
+    kinds.NAMES: _optional(st.lists(texts(64), max_size=4).map(tuple)),
+    kinds.COUNTS_BY_NAME: st.dictionaries(texts(64), counts, max_size=4),
 }
 """Values that each kind of field takes."""
 
 _NOT_COUNTS: list[Any] = [-1, 1 << 63, True, 1.0, "1", b"1", (), {}, [], math.nan, (1,), {"a": 1}]
 _NOT_TEXTS: list[Any] = ["x" * 256, "a\nb", "\x1b[2J", "\x00", "\x7f", "\u202e", "\ud800", b"x", 1, True, (), {}, []]
 BAD: Mapping[Kind, Sequence[Any]] = {
-    records.COUNT: [None, *_NOT_COUNTS],
-    records.OPTIONAL_COUNT: _NOT_COUNTS,
-    records.BYTE: [None, 256, *_NOT_COUNTS],
-    records.PORT: [None, 65536, *_NOT_COUNTS],
-    records.VLAN: [4096, *_NOT_COUNTS],
+    kinds.COUNT: [None, *_NOT_COUNTS],
+    kinds.OPTIONAL_COUNT: _NOT_COUNTS,
+    kinds.BYTE: [None, 256, *_NOT_COUNTS],
+    kinds.PORT: [None, 65536, *_NOT_COUNTS],
+    kinds.VLAN: [4096, *_NOT_COUNTS],
     records.END_REASON: [0, 6, "idle", *_NOT_COUNTS],
     records.ORIENTATION: [None, 6, "syn", *_NOT_COUNTS],
-    records.ADDRESS: [None, b"", b"123", b"x" * 5, b"x" * 15, b"x" * 17, "1.2.3.4", 1, bytearray(4), (1, 2, 3, 4)],
-    records.NAME: [None, *_NOT_TEXTS],
-    records.OPTIONAL_NAME: _NOT_TEXTS,
-    records.HISTOGRAM: [(1,) * 7, (1,) * 9, [1] * 8, (1,) * 7 + (True,), (1,) * 7 + (-1,), 8, "12345678", b"12345678"],
-    records.SHARE: [1, True, -0.5, math.nan, math.inf, -math.inf, "0.5", b"", (), {}],
-    records.SPLT: [((1, 2),) * 33, [(1, 2)], ([1, 2],), ((1, 2, 3),), ((1,),), ((1, None),), ((1, True),), (1, 2), "",
+    kinds.ADDRESS: [None, b"", b"123", b"x" * 5, b"x" * 15, b"x" * 17, "1.2.3.4", 1, bytearray(4), (1, 2, 3, 4)],
+    kinds.NAME: [None, *_NOT_TEXTS],
+    kinds.OPTIONAL_NAME: _NOT_TEXTS,
+    kinds.HISTOGRAM: [(1,) * 7, (1,) * 9, [1] * 8, (1,) * 7 + (True,), (1,) * 7 + (-1,), 8, "12345678", b"12345678"],
+    kinds.SHARE: [1, True, -0.5, math.nan, math.inf, -math.inf, "0.5", b"", (), {}],
+    kinds.SPLT: [((1, 2),) * 33, [(1, 2)], ([1, 2],), ((1, 2, 3),), ((1,),), ((1, None),), ((1, True),), (1, 2), "",
         {}],
-    records.FACTS: [
+    kinds.FACTS: [
         {str(n): n for n in range(33)}, {"x" * 65: 1}, {"a": "x" * 1025}, {"a\n": 1}, {"a": "b\n"}, {"a": None},
         {"a": True}, {"a": 1.5}, {"a": (1,)}, {"a": {}}, {1: 1}, {b"a": 1}, {(1,): 1}, (), [], "{}", 1,
     ],
-    records.NAMES: [("a",) * 33, ["a"], ("x" * 65,), ("\n",), (None,), (1,), ((),), ({},), "a", {"a": 1}, 1],
-    records.COUNTS_BY_NAME: [
+    kinds.NAMES: [("a",) * 33, ["a"], ("x" * 65,), ("\n",), (None,), (1,), ((),), ({},), "a", {"a": 1}, 1],
+    kinds.COUNTS_BY_NAME: [
         None, {str(n): n for n in range(65)}, {"a": -1}, {"a": True}, {"a": "1"}, {"\n": 1}, {1: 1}, (), [], 1,
     ],
 }  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import BinaryIO, Final, NamedTuple
 
-from common.records import UINT63_MAX, FlowRecord
+from common.kinds import UINT63_MAX
+from common.records import FlowRecord
 
 MAX_LINE_BYTES: Final = 1 << 20
 

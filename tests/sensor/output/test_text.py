@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rec_records import T0, S, flow, flows
 
-from common import records
+from common import kinds, records
 from common.addresses import address_packed
 from common.records import FlowRecord, fields_of
 from common.textrecords import FLOW_COLUMNS, REQUIRED_COLUMNS, flow_from_row, flow_row
@@ -71,11 +71,11 @@ def test_every_field_of_a_record_is_a_column_that_survives_both_texts():
 def full_record() -> FlowRecord:
     """A record in which no field has what a missing column would give."""
     examples = {
-        records.COUNT: 3 << 40, records.OPTIONAL_COUNT: 5 << 40, records.BYTE: 17, records.PORT: 60_000,
-        records.VLAN: 4095, records.END_REASON: 4, records.ORIENTATION: 5, records.ADDRESS: bytes(range(16)),
-        records.OPTIONAL_NAME: 'a,b "c"; \\ é', records.HISTOGRAM: tuple(range(1, 9)), records.SHARE: 0.1 + 0.2,
-        records.SPLT: ((517, 0), (-1400, 12)), records.FACTS: {"alpn": "h2,http/1.1", "status": 200},
-        records.NAMES: ("gap", "no, handshake"),
+        kinds.COUNT: 3 << 40, kinds.OPTIONAL_COUNT: 5 << 40, kinds.BYTE: 17, kinds.PORT: 60_000,
+        kinds.VLAN: 4095, records.END_REASON: 4, records.ORIENTATION: 5, kinds.ADDRESS: bytes(range(16)),
+        kinds.OPTIONAL_NAME: 'a,b "c"; \\ é', kinds.HISTOGRAM: tuple(range(1, 9)), kinds.SHARE: 0.1 + 0.2,
+        kinds.SPLT: ((517, 0), (-1400, 12)), kinds.FACTS: {"alpn": "h2,http/1.1", "status": 200},
+        kinds.NAMES: ("gap", "no, handshake"),
     }  # fmt: skip
     record = FlowRecord._make(examples[field.kind] for field in fields_of(FlowRecord))
     return record._replace(flow_start_ns=7 << 40, start_ns=8 << 40, end_ns=9 << 40)
