@@ -10,15 +10,15 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import accumulate, starmap
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from measure import Plan, capture, median, ratio, verdict
 
 from common.flowlog import Batch, encode_frame, header_batch, rows_of
-from common.records import FlowRecord
-from correlator.store.columns import COLUMNS, channel_id, channel_key, row_of
+from correlator.columns import AT, columns_of
+from correlator.store.columns import COLUMNS, rows
 from correlator.store.database import Built, writing
 from sensor.batching import NumberedFrame
 from sensor.capture.pcapfile import read_capture
@@ -35,7 +35,6 @@ COMMIT_RECORDS = 8_000
 _CLIENTS, _SERVICES = 2_000, 3_000
 _PORTS = (443, 443, 443, 443, 80, 80, 53, 22, 25, 8080)
 _INSERT = f"INSERT INTO flow_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-_AT = {name: place for place, name in enumerate(FlowRecord._fields)}
 
 
 class Lags(NamedTuple):
@@ -56,7 +55,7 @@ def ingest(plan: Plan) -> list[str]:
     lags = _many_sensors(plan.scratch / "many", rows)
     median_s, worst_s = median(lags.seconds), max(lags.seconds)
     network = f"{len(rows):,} flows of {_CLIENTS:,} clients and {_SERVICES:,} services, heavy-tailed"
-    alone = "SQLite alone: `executemany` of the same rows into the same table with its indexes, no roll-ups"
+    alone = "SQLite alone: `executemany` of the same rows into the same table with its indexes; no roll-ups, no details"
     forty = f"{SENSORS} sensors with {SENSOR_FLOWS_PER_S} flows/s each for {SENSORS_S} s: {lags.flows:,} flows, frames "
     forty += (
         f"acknowledged {median_s:.2f} s (median) and at most {worst_s:.2f} s after they were spooled, {lags.waiting} "
@@ -86,9 +85,9 @@ def _like_a_network(plan: Plan) -> list[tuple[Any, ...]]:
             for row in rows_of(block):
                 values = list(row)
                 client = min(int(dice.paretovariate(1)), _CLIENTS) - 1
-                values[_AT["client_ip"]] = bytes((10, 1, client >> 8, client & 255))
+                values[AT["client_ip"]] = bytes((10, 1, client >> 8, client & 255))
                 (service,) = dice.choices(services, cum_weights=weights)
-                values[_AT["server_ip"]], values[_AT["server_port"]] = service
+                values[AT["server_ip"]], values[AT["server_port"]] = service
                 rows.append(tuple(values))
         return True
 
@@ -129,7 +128,7 @@ def _shipper(endpoint: str, directory: Path, name: str, run: int) -> Shipper:
 
 
 def _frame(name: str, run: int, sequence: int, rows: Sequence[tuple[Any, ...]]) -> NumberedFrame:
-    times = [row[_AT["end_ns"]] for row in rows]
+    times = [row[AT["end_ns"]] for row in rows]
     return NumberedFrame(sequence, encode_frame(Batch("flow", name, run, sequence, min(times), max(times), rows)))
 
 
@@ -186,11 +185,14 @@ def _ship(shippers: Sequence[Shipper], spooled: Sequence[deque[float]], seconds:
     time.sleep(0.002)
 
 
-def _bare_sqlite(path: Path, rows: Sequence[tuple[Any, ...]]) -> float:
-    records = [FlowRecord._make(row) for row in rows]
-    ready = list(starmap(row_of, (("bare", channel_id(channel_key(record)), record) for record in records)))
+def _bare_sqlite(path: Path, records: Sequence[tuple[Any, ...]]) -> float:
+    columns = columns_of(records)
+    clients = {address: number for number, address in enumerate(set(columns[AT["client_ip"]]), 1)}
+    services = {address: number for number, address in enumerate(set(columns[AT["server_ip"]]), 1)}
+    client_ids = [clients[address] for address in columns[AT["client_ip"]]]
+    service_ids = [services[address] for address in columns[AT["server_ip"]]]
+    ready = list(rows(1, 1, client_ids, service_ids, 3600, columns))
     with writing(path, Built(3600, 300)) as store:
-        store.conn.execute("PRAGMA foreign_keys = OFF")  # the channels are not there
         start = time.perf_counter()
         for first in range(0, len(ready), COMMIT_RECORDS):
             store.conn.execute("BEGIN IMMEDIATE")

@@ -300,6 +300,10 @@ class RecordReader(Generic[R]):
         if missing:
             raise WireError("schema", f"the header names no {', '.join(missing)}")
 
+    def takes_as_they_are(self, rows: Sequence[object]) -> bool:
+        """Tell whether rows are of ``good_flow_row``, in the order of the record's fields."""
+        return self._good_row is not None and set(map(type, rows)) == {self._good_row}
+
     def read(self, row: object) -> R:
         """Return the record of one wire row, or raise WireError saying which field is wrong."""
         if self._good_row is not None and isinstance(row, self._good_row):

@@ -10,7 +10,7 @@ from correlator.views.figures import Figures
 
 
 class Selection(NamedTuple):
-    """Which records a question is about; None means all."""
+    """Which records a question is about; None means all. Clients and servers are addresses, or networks in CIDR."""
 
     since_ns: int | None = None
     until_ns: int | None = None
@@ -20,6 +20,10 @@ class Selection(NamedTuple):
     protocol: int | None = 6
     wire: bool = False
     """Count IP bytes and not payload bytes."""
+    server_ports: tuple[int, int] | None = None
+    """The lowest and the highest that are meant."""
+    host: str | None = None
+    """A name that clients asked for, or ``*.example.com`` for all below it."""
 
 
 class ChannelRow(NamedTuple):

@@ -135,7 +135,7 @@ class Checks:
         asked = batch if known else batch._replace(sensor=SENSOR, run=NOW)
         verdict = self._judge(self._receiver, asked)
         if isinstance(verdict, Accepted):
-            taken = len(verdict.flows) + len(verdict.stats) + len(verdict.alarms)
+            taken = verdict.taken
             if taken + verdict.refused.total() != len(batch.records):
                 raise Finding(f"{len(batch.records)} records, {taken} accepted and {verdict.refused} refused")
             self.counts["records accepted"] += taken
@@ -274,4 +274,4 @@ class _NoStore:
         verdicts = [self.receiver.judge(frame, 0) for frame in frames]
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         refused = sum((verdict.refused for verdict in accepted), Counter[str]())
-        return Stored(verdicts, sum(len(verdict.flows) for verdict in accepted), 0, refused, 0)
+        return Stored(verdicts, sum(verdict.taken for verdict in accepted), 0, refused, 0)

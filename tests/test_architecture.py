@@ -41,7 +41,6 @@ UNTESTED: frozenset[str] = frozenset(
         "correlator.rows",
         "correlator.service",
         "correlator.store.alarms",
-        "correlator.store.columns",
         "correlator.store.flows",
         "correlator.store.queries",
         "correlator.store.rollup",

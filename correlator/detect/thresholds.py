@@ -34,26 +34,17 @@ class FlowTotals(NamedTuple):
 class ChannelTotals(NamedTuple):
     """One channel in one period so far."""
 
-    channel_id: int
     period_start_ns: int
     client: str
     server: str
     server_port: int
+    protocol: int
     bytes: int
     packets: int
     tcp_uptime_ns: int
     last_ns: int
     flows: tuple[str, ...]
     """Some of its flows; the latest known."""
-
-
-def flow_exceeds(limits: FlowThresholds, byte_count: int, packet_count: int, duration_ns: int) -> bool:
-    """Tell whether a flow is over any limit; what ingest asks for every record."""
-    return bool(
-        (limits.bytes and byte_count > limits.bytes)
-        or (limits.packets and packet_count > limits.packets)
-        or (limits.duration_s and duration_ns > limits.duration_s * NS_PER_S)
-    )
 
 
 def flow_alarms(limits: FlowThresholds, flow: FlowTotals) -> Iterator[Alarm]:
@@ -110,7 +101,7 @@ def channel_alarms(limits: ChannelThresholds, channel: ChannelTotals, period_ns:
             yield Alarm(
                 kind="channel-threshold",
                 rule=rule,
-                subject=str(channel.channel_id),
+                subject=f"{channel.protocol}|{channel.client}|{server}",
                 period_ns=channel.period_start_ns,
                 severity=limits.severity,
                 time_ns=channel.last_ns,

@@ -6,24 +6,15 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-from common.addresses import address_text
 from common.flowlog import Batch
 from common.records import FlowRecord
-from common.timespan import NS_PER_S
+from correlator.columns import columns_of
 from correlator.config import SensorLimits, Thresholds
-from correlator.detect.alarm import MAX_FLOWS, Alarm
+from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import account_alarms, account_of, frame_alarms
-from correlator.detect.thresholds import (
-    ChannelTotals,
-    FlowTotals,
-    channel_alarms,
-    flow_alarms,
-    flow_exceeds,
-    sensor_alarm,
-)
+from correlator.detect.thresholds import channel_alarms, flow_alarms, sensor_alarm
 from correlator.ingest.receiver import FUTURE_NS, Accepted, Receiver, Refused, Verdict
-from correlator.store.rollup import StoredRecord
-from correlator.store.writer import Writer, Written
+from correlator.store.writer import Arrived, Writer, Written
 
 
 class Stored(NamedTuple):
@@ -61,21 +52,25 @@ class Pipeline:
         with self._writer.transaction():
             verdicts = list(self._judge(frames, now_ns + FUTURE_NS))
             accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
-            arrived = [(frame.sensor, flow) for frame in accepted for flow in frame.flows]
-            written = self._write(arrived)
+            arrived = [Arrived(frame.sensor, frame.flows) for frame in accepted]
+            written = self._writer.add_records(arrived, now_ns, self._thresholds)
             alarms = [*self._alarms(written), *self._sensor_alarms(accepted)]
             new_alarms = self._writer.add_alarms(alarms)
-            refused = self._account(verdicts, arrived, written, now_ns)
+            refused = self._account(verdicts, written, now_ns)
             new_alarms += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
-        return Stored(verdicts, len(written.records), written.duplicates, refused, new_alarms)
+        return _stored(verdicts, written, refused, new_alarms)
 
     def store_records(self, arrived: Sequence[tuple[str, FlowRecord]], now_ns: int) -> Stored:
         """Store records that no frame carried: those of text files."""
+        by_sensor: dict[str, list[FlowRecord]] = {}
+        for sensor, record in arrived:
+            by_sensor.setdefault(sensor, []).append(record)
+        batch = [Arrived(sensor, columns_of(records)) for sensor, records in by_sensor.items()]
         with self._writer.transaction():
-            written = self._write(arrived)
+            written = self._writer.add_records(batch, now_ns, self._thresholds)
             new_alarms = self._writer.add_alarms(self._alarms(written))
-            refused = self._account([], arrived, written, now_ns)
-        return Stored([], len(written.records), written.duplicates, refused, new_alarms)
+            refused = self._account([], written, now_ns)
+        return _stored([], written, refused, new_alarms)
 
     def _judge(self, frames: Sequence[Batch | Refused], latest_ns: int) -> Iterator[Verdict]:
         marks: dict[tuple[str, int], int] = {}
@@ -90,12 +85,7 @@ class Pipeline:
             yield verdict
         self._writer.set_marks(raised)
 
-    def _write(self, arrived: Sequence[tuple[str, FlowRecord]]) -> Written:
-        return self._writer.add_records(arrived) if arrived else Written([], 0, set())
-
-    def _account(
-        self, verdicts: Sequence[Verdict], arrived: Sequence[tuple[str, FlowRecord]], written: Written, now_ns: int
-    ) -> Counter[str]:
+    def _account(self, verdicts: Sequence[Verdict], written: Written, now_ns: int) -> Counter[str]:
         """Add to the sensors' counters; return what was refused, by reason."""
         counts: dict[str, Counter[str]] = {}
         refused: Counter[str] = Counter()
@@ -111,11 +101,9 @@ class Pipeline:
                 refused[verdict.reason] += 1
             else:
                 mine["frames_duplicate"] += 1
-        stored = Counter(record.sensor for record in written.records)
-        for sensor, number in Counter(sensor for sensor, _ in arrived).items():
-            counts.setdefault(sensor, Counter()).update(
-                records_stored=stored[sensor], records_duplicate=number - stored[sensor]
-            )
+        for sensor, arrived in written.arrived.items():
+            stored = written.stored[sensor]
+            counts.setdefault(sensor, Counter()).update(records_stored=stored, records_duplicate=arrived - stored)
         for sensor, mine in counts.items():
             self._writer.count(sensor, now_ns, mine)
         return refused
@@ -154,80 +142,12 @@ class Pipeline:
                 yield sensor_alarm(raised, frame.sensor, severity)
 
     def _alarms(self, written: Written) -> Iterator[Alarm]:
-        yield from self._flow_alarms(written.records)
-        yield from self._channel_alarms(written)
-
-    def _flow_alarms(self, records: Sequence[StoredRecord]) -> Iterator[Alarm]:
-        limits = self._thresholds.flow
-        if not (limits.bytes or limits.packets or limits.duration_s):
-            return
-        # Of several parts of one flow in a batch only the last is asked about: the totals hold all.
-        last: dict[tuple[str, int], FlowRecord] = {}
-        for sensor, _, record in records:
-            if record.part == 0 and record.end_reason is not None:
-                payload = record.payload_bytes_out + record.payload_bytes_in
-                packets = record.packets_out + record.packets_in
-                if flow_exceeds(limits, payload, packets, record.end_ns - record.flow_start_ns):
-                    yield from flow_alarms(limits, _totals_of(sensor, record, payload, packets))
-                continue
-            known = last.get((sensor, record.flow_id))
-            if known is None or record.part > known.part:
-                last[sensor, record.flow_id] = record
-        for (sensor, _), record in last.items():
-            packets, payload = self._writer.flow_so_far(sensor, record.flow_id)
-            if flow_exceeds(limits, payload, packets, record.end_ns - record.flow_start_ns):
-                yield from flow_alarms(limits, _totals_of(sensor, record, payload, packets))
-
-    def _channel_alarms(self, written: Written) -> Iterator[Alarm]:
-        limits = self._thresholds.channel_period
-        if not (limits.bytes or limits.packets or limits.tcp_uptime_s):
-            return
-        period_ns = self._writer.built.period_ns
-        over = self._writer.periods_over(
-            written.periods,
-            packets=limits.packets,
-            payload_bytes=limits.bytes,
-            tcp_uptime_ns=limits.tcp_uptime_s * NS_PER_S,
-        )
-        if not over:
-            return
-        members: dict[tuple[int, int], list[FlowRecord]] = {}
-        for _, channel, record in written.records:
-            key = (record.start_ns - record.start_ns % period_ns, channel)
-            if key in over:
-                members.setdefault(key, []).append(record)
-        for (period, channel), so_far in over.items():
-            records = members[period, channel]
-            yield from channel_alarms(
-                limits,
-                ChannelTotals(
-                    channel,
-                    period,
-                    address_text(records[0].client_ip),
-                    address_text(records[0].server_ip),
-                    records[0].server_port,
-                    so_far.payload_bytes,
-                    so_far.packets,
-                    so_far.tcp_uptime_ns,
-                    so_far.last_ns,
-                    tuple(dict.fromkeys(str(record.flow_id) for record in records))[:MAX_FLOWS],
-                ),
-                period_ns,
-            )
+        for flow in written.flows_over:
+            yield from flow_alarms(self._thresholds.flow, flow)
+        for channel in written.channels_over:
+            yield from channel_alarms(self._thresholds.channel_period, channel, self._writer.built.period_ns)
 
 
-def _totals_of(sensor: str, record: FlowRecord, payload_bytes: int, packets: int) -> FlowTotals:
-    return FlowTotals(
-        sensor,
-        record.flow_id,
-        address_text(record.client_ip),
-        record.client_port,
-        address_text(record.server_ip),
-        record.server_port,
-        payload_bytes,
-        packets,
-        record.end_ns - record.flow_start_ns,
-        record.end_ns,
-        record.end_reason is None,
-        record.host,
-    )
+def _stored(verdicts: list[Verdict], written: Written, refused: Counter[str], new_alarms: int) -> Stored:
+    stored = written.stored.total()
+    return Stored(verdicts, stored, written.arrived.total() - stored, refused, new_alarms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, eq, le, sub
 from typing import Any, Final, NamedTuple
 
 from common.errors import WireError
@@ -18,6 +18,7 @@ from common.records import (
     SensorStats,
     check_flow,
 )
+from correlator.columns import AT, Columns, columns_of
 
 # A record beyond these (70 TB, 13 months, the year 2116) is refused: no part of a flow is that large, and
 # sums of such would overflow.
@@ -29,9 +30,12 @@ FUTURE_NS: Final = 86_400 * 10**9
 # A sensor counts its frames one by one: a century of them at one a second lies below this.
 MAX_JUMP: Final = 1 << 32
 _MAX_RUNS: Final = 4096
-_volume: Final = attrgetter(
-    *FlowRecord._fields[FlowRecord._fields.index("packets_out") : FlowRecord._fields.index("missed_bytes_in") + 1]
-)
+# A channel's uptime is written to every period that it stood in, and a frame of records that last for a year each would
+# be millions of rows. So one may last as long as any can, many two days each on average.
+_SPREAD_EACH_NS: Final = 48 * 3_600 * 10**9
+SPREAD_NS: Final = MAX_DURATION_NS
+_VOLUME: Final = slice(AT["packets_out"], AT["missed_bytes_in"] + 1)
+_volume: Final = attrgetter(*FlowRecord._fields[_VOLUME])
 
 
 class Accepted(NamedTuple):
@@ -42,11 +46,17 @@ class Accepted(NamedTuple):
     sequence: int
     missing: int
     """Frames between the mark and this one that never came."""
-    flows: list[FlowRecord]
+    flows: Columns
+    """The good flow records, in columns."""
     stats: list[SensorStats]
     alarms: list[SensorAlarm]
     refused: Counter[str]
     """Records of it that were refused, by reason."""
+
+    @property
+    def taken(self) -> int:
+        """How many records of it are good."""
+        return (len(self.flows[0]) if self.flows else 0) + len(self.stats) + len(self.alarms)
 
 
 class Duplicate(NamedTuple):
@@ -119,22 +129,74 @@ class Receiver:
         if isinstance(batch, Refused):
             return batch._replace(missing=missing, done=True)
         self._runs.move_to_end((batch.sensor, batch.run))
-        accepted = Accepted(*place, missing, [], [], [], Counter())
+        refused: Counter[str] = Counter()
+        accepted = Accepted(*place, missing, (), [], [], refused)
         reader = readers.get(batch.kind)
         if reader is None:
-            accepted.refused["unknown_kind"] += len(batch.records)
-            return accepted
-        target: Any = {"flow": accepted.flows, "stats": accepted.stats, "alarm": accepted.alarms}[batch.kind]
-        for row in batch.records:
-            try:
-                record = reader.read(row)
-                _check_past(record.end_ns if batch.kind == "flow" else record.time_ns, latest_ns)
-                if batch.kind == "flow":
-                    check_plausible(record)
-                target.append(record)
-            except WireError as error:
-                accepted.refused[error.reason] += 1
+            refused["unknown_kind"] += len(batch.records)
+        elif batch.kind == "flow":
+            accepted = accepted._replace(flows=_flows(reader, batch.records, latest_ns, refused))
+        else:
+            _take(
+                reader, batch.records, accepted.stats if batch.kind == "stats" else accepted.alarms, latest_ns, refused
+            )
         return accepted
+
+
+def _take(
+    reader: RecordReader[Any], rows: Sequence[Any], target: list[Any], latest_ns: int, refused: Counter[str]
+) -> None:
+    for row in rows:
+        try:
+            record = reader.read(row)
+            _check_past(record.time_ns, latest_ns)
+            target.append(record)
+        except WireError as error:
+            refused[error.reason] += 1
+
+
+def _flows(reader: RecordReader[Any], rows: Sequence[Any], latest_ns: int, refused: Counter[str]) -> Columns:
+    """Return the good ones of a frame's flow records; all of them are nearly always, and looked at together."""
+    if reader.takes_as_they_are(rows):
+        columns = columns_of(rows)
+        if _are_plausible(columns, latest_ns):
+            return columns
+    good: list[FlowRecord] = []
+    room_ns = SPREAD_NS
+    for row in rows:
+        try:
+            record: FlowRecord = reader.read(row)
+            _check_past(record.end_ns, latest_ns)
+            check_plausible(record)
+            room_ns = room_after(record, room_ns)
+            good.append(record)
+        except WireError as error:
+            refused[error.reason] += 1
+    return columns_of(good)
+
+
+def room_after(record: FlowRecord, room_ns: int) -> int:
+    """Return how much longer than their share the records after this one may last; WireError when there is no room."""
+    left_ns = room_ns + _SPREAD_EACH_NS - (record.end_ns - record.start_ns)
+    if left_ns < 0:
+        raise WireError("record_spread", f"flow {record.flow_id} lasts for very long, as too many others do")
+    return min(left_ns, SPREAD_NS)
+
+
+def _are_plausible(columns: Columns, latest_ns: int) -> bool:
+    """Tell whether none of many records would be refused, in a fraction of the time that asking each takes."""
+    if not columns:
+        return True
+    starts, ends = columns[AT["start_ns"]], columns[AT["end_ns"]]
+    return (
+        all(map(le, columns[AT["flow_start_ns"]], starts))
+        and all(map(le, starts, ends))
+        and max(ends) <= min(latest_ns, MAX_TIME_NS)
+        and max(map(sub, ends, starts)) <= MAX_DURATION_NS
+        and max(map(max, columns[_VOLUME])) <= MAX_COUNTER
+        and sum(ends) - sum(starts) <= SPREAD_NS
+        and all(map(eq, map(len, columns[AT["client_ip"]]), map(len, columns[AT["server_ip"]])))
+    )
 
 
 def _check_past(time_ns: int, latest_ns: int) -> None:

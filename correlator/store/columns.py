@@ -1,88 +1,69 @@
-"""Flow records as rows of ``flow_records``, both ways."""
+"""Flow records as rows of ``flow_records`` and columns of ``record_details``, both ways."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final
 
-import msgspec
-
-from common.addresses import address_packed, address_text
-from common.kinds import UINT63_MAX
+from common.addresses import address_packed
 from common.records import FlowRecord
+from common.timespan import NS_PER_S
+from correlator.columns import AT, Columns
 
-# What a channel holds, a record's row does not repeat.
-_IN_CHANNEL: Final = frozenset(("protocol", "client_ip", "server_ip", "server_port"))
-# Shape, interaction and content are one JSON array of these fields, or NULL when nothing of them is known: binding
-# a column costs as much as storing it. The view ``records`` has a column for each.
-# Their order is the database's and stays for ever: new ones come last, and are NULL in rows without them.
-DETAILS: Final = (
-    "data_packets_out", "data_packets_in", "payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in",
-    "max_idle_ns", "keystroke_packets", "keystroke_pairs", "keystroke_typed_pairs", "echoes", "exchanges",
-    "exchange_gaps", "exchange_gap_mean_s", "exchange_gap_m2_s2", "exchange_gap_min_ns", "exchange_gap_max_ns",
-    "splt", "first_popcount", "first_printable", "first_printable_run", "first_entropy", "facts", "anomalies",
+# What of a record is a column of its own, beside what its numbers stand for. All else is in record_details.
+_OWN: Final = (
+    "flow_id", "part", "end_reason", "client_port", "flow_start_ns", "start_ns", "end_ns", "packets_out", "packets_in",
+    "wire_bytes_out", "wire_bytes_in", "payload_bytes_out", "payload_bytes_in", "conn_state", "app_out", "app_in",
+    "host",
 )  # fmt: skip
-_PLAIN: Final = tuple(name for name in FlowRecord._fields if name not in DETAILS)
-_OWN: Final = tuple(name for name in _PLAIN if name not in _IN_CHANNEL)
-COLUMNS: Final = ("sensor", "channel_id", *_OWN, "details")
-
-# What is asked of flow_records AS t and channels AS c for a whole record.
-_CHANNEL_EXPRESSIONS: Final = {
-    "protocol": "c.protocol",
+_NUMBERED: Final = {
+    "protocol": "s.protocol",
     "client_ip": "c.client",
-    "server_ip": "c.server",
-    "server_port": "c.server_port",
+    "server_ip": "s.server",
+    "server_port": "s.server_port",
 }
-RECORD_EXPRESSIONS: Final = (*(_CHANNEL_EXPRESSIONS.get(name, f"t.{name}") for name in _PLAIN), "t.details")
+DETAILS: Final = tuple(name for name in FlowRecord._fields if name not in _OWN and name not in _NUMBERED)
+COLUMNS: Final = ("record_id", "sensor_id", "client_id", "service_id", "period_start_s", *_OWN)
 
-_take_own: Final = itemgetter(*map(FlowRecord._fields.index, _OWN))
-_take_details: Final = itemgetter(*map(FlowRecord._fields.index, DETAILS))
+# What is asked of flow_records AS t, clients AS c and services AS s for a whole record, beside its details.
+_PLAIN: Final = (*_NUMBERED, *_OWN)
+RECORD_EXPRESSIONS: Final = (*_NUMBERED.values(), *(f"t.{name}" for name in _OWN))
+
+_take_own: Final = itemgetter(*(AT[name] for name in _OWN))
+_take_details: Final = itemgetter(*(AT[name] for name in DETAILS))
 _in_record_order: Final = itemgetter(*map((*_PLAIN, *DETAILS).index, FlowRecord._fields))
-_NO_DETAILS: Final = (None,) * len(DETAILS)
-_ADDRESS_AT: Final = (_PLAIN.index("client_ip"), _PLAIN.index("server_ip"))
-_LISTS: Final = frozenset(("payload_sizes_out", "payload_sizes_in", "gaps_out", "gaps_in", "splt", "anomalies"))
-_LISTS_AT: Final = tuple(place for place, name in enumerate(DETAILS) if name in _LISTS)
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(list[Any]).decode
-
-ChannelKey = tuple[int, bytes, bytes, int]
+_ADDRESSES: Final = tuple(_PLAIN.index(name) for name in ("client_ip", "server_ip"))
 
 
-def channel_key(record: FlowRecord) -> ChannelKey:
-    """Return what makes two records belong to one channel."""
-    return record.protocol, record.client_ip, record.server_ip, record.server_port
+def rows(
+    first_id: int,
+    sensor_id: int,
+    client_ids: Iterable[int],
+    service_ids: Iterable[int],
+    period_s: int,
+    columns: Columns,
+) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of records in the order of COLUMNS."""
+    own = _take_own(columns)
+    count = len(own[0])
+    length_ns = period_s * NS_PER_S
+    periods = [start // length_ns * period_s for start in columns[AT["start_ns"]]]
+    numbers = range(first_id, first_id + count)
+    return zip(numbers, repeat(sensor_id, count), client_ids, service_ids, periods, *own, strict=True)
 
 
-@lru_cache(maxsize=131072)
-def channel_id(key: ChannelKey) -> int:
-    """Return the 63-bit hash that names a channel in every store."""
-    protocol, client, server, port = key
-    text = f"{protocol}|{address_text(client)}|{address_text(server)}|{port}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") & UINT63_MAX
+def details_of(columns: Columns) -> list[tuple[Any, ...] | None]:
+    """Return the columns of DETAILS; None for one in which nothing is known."""
+    return [
+        None if column[0] is None and column.count(None) == len(column) else column for column in _take_details(columns)
+    ]
 
 
-def row_of(sensor: str, channel: int, record: FlowRecord) -> tuple[Any, ...]:
-    """Return a record's row in the order of COLUMNS."""
-    details = _take_details(record)
-    return sensor, channel, *_take_own(record), None if details == _NO_DETAILS else _encode(details).decode()
-
-
-def record_of(row: Sequence[Any]) -> FlowRecord:
-    """Return the record of a row that has RECORD_EXPRESSIONS."""
-    *plain, written = row
-    for index in _ADDRESS_AT:
+def record_of(row: Sequence[Any], details: Sequence[Any]) -> FlowRecord:
+    """Return the record of a row that has RECORD_EXPRESSIONS, and the values of DETAILS."""
+    plain = list(row)
+    for index in _ADDRESSES:
         plain[index] = address_packed(plain[index])
-    if written is None:
-        return FlowRecord._make(_in_record_order((*plain, *_NO_DETAILS)))
-    details = _decode(written)
-    for index in _LISTS_AT:
-        if details[index] is not None:
-            details[index] = _tuples(details[index])
-    return FlowRecord._make(_in_record_order((*plain, *details, *_NO_DETAILS[len(details) :])))
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return FlowRecord._make(_in_record_order((*plain, *details)))

@@ -111,6 +111,8 @@ def _refuse_unknown_steps(conn: sqlite3.Connection, path: Path) -> bool:
     database = Database(conn)
     applied = {step.name for step in migrations.applied(database)}
     ours = known_steps()
+    if "initial_schema" in applied:
+        raise UserError(f"{path} was made by a version before the first release: import its flow logs into a new file")
     if applied - ours:
         newest = min(applied - ours)
         raise UserError(f"{path} was made by a newer version (it has {newest}): upgrade this program")

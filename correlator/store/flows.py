@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from common.records import FlowRecord
 from correlator.rows import FlowFigures, HostRow, Selection
 from correlator.store.columns import RECORD_EXPRESSIONS, record_of
 from correlator.store.database import Store
-from correlator.store.queries import figures_sql
-from correlator.store.where import Table, where
+from correlator.store.details import Details
+from correlator.store.queries import figures_sql, named, rows_of
+from correlator.store.where import Segment, Source, Table, ids_of, source
 from correlator.views.figures import Figures
 from correlator.views.uptime import Interval
 
@@ -28,13 +27,22 @@ FLOW_SORTS: Final[Mapping[str, str]] = {
     "payload_bytes_out": "sum(t.payload_bytes_out)",
     "payload_bytes_in": "sum(t.payload_bytes_in)",
     "client_ip": "c.client",
-    "server_ip": "c.server",
-    "server_port": "c.server_port",
+    "server_ip": "s.server",
+    "server_port": "s.server_port",
     "host": "max(t.host)",
-    "sensor": "t.sensor",
+    "sensor": "n.sensor",
 }
 _RECORD: Final = ", ".join(RECORD_EXPRESSIONS)
-_JOIN: Final = "FROM flow_records AS t JOIN channels AS c ON c.channel_id = t.channel_id"
+_JOIN: Final = """
+JOIN clients AS c ON c.client_id = t.client_id
+JOIN services AS s ON s.service_id = t.service_id AND (:protocol IS NULL OR s.protocol = :protocol)
+JOIN sensors AS n ON n.sensor_id = t.sensor_id
+"""
+_NAMES: Final = "c.client, t.client_port, s.server, s.server_port, n.sensor, t.flow_id"
+# The terms let SQLite use the index of flows in parts.
+_OTHER_PART: Final = (
+    "{0}.sensor_id = t.sensor_id AND {0}.flow_id = t.flow_id AND ({0}.part > 0 OR {0}.end_reason IS NULL)"
+)
 
 
 class Order(NamedTuple):
@@ -45,13 +53,21 @@ class Order(NamedTuple):
     limit: int | None = None
 
 
+def _rows(store: Store, chosen: Selection) -> Source:
+    """Return the records of a selection as ``t``, with the names of what their numbers stand for."""
+    whole = Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)
+    came = source(ids_of(store.conn, chosen), chosen, whole, store.built.period_s)
+    start, _, tests = came.sql.rpartition(" WHERE ")
+    return Source(f"{start} {_JOIN} WHERE {tests}", {**came.values, "protocol": chosen.protocol})
+
+
 def flow_figures(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
     """Yield the figures of every flow in the selection, in no order."""
-    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
-    query = f"""SELECT t.sensor, t.flow_id, c.client, t.client_port, c.server, c.server_port, c.protocol,
+    came = _rows(store, chosen)
+    query = f"""SELECT n.sensor, t.flow_id, c.client, t.client_port, s.server, s.server_port, s.protocol,
                        sum(t.end_reason IS NOT NULL) = 0, {figures_sql(Table.RECORDS, wire=chosen.wire)}
-                {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""
-    for row in store.conn.execute(query, values):
+                {came.sql} GROUP BY t.sensor_id, t.flow_id"""
+    for row in rows_of(store.conn, query, came.values):
         figures = Figures._make(row[8:])
         # A flow stands up for as long as it lasts.
         figures = figures._replace(channel_uptime_ns=figures.tcp_uptime_ns)
@@ -60,31 +76,55 @@ def flow_figures(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
 
 def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, list[FlowRecord]]]:
     """Yield (sensor, the parts in the selection) of every flow; no more than one flow is in memory."""
-    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
+    came = _rows(store, chosen)
     direction = "ASC" if order.ascending else "DESC"
-    names = "c.client, t.client_port, c.server, c.server_port, t.sensor, t.flow_id"
-    # The limit is on flows, so they are chosen first; then their parts come one after the other.
-    query = f"""WITH flow AS (
-                    SELECT t.sensor AS flow_sensor, t.flow_id AS flow_number, {FLOW_SORTS[order.field]} AS place
-                    {_JOIN} {clause} GROUP BY t.sensor, t.flow_id ORDER BY place {direction}, {names} LIMIT :limit)
-                SELECT t.sensor, {_RECORD}
-                FROM flow JOIN flow_records AS t ON t.sensor = flow.flow_sensor AND t.flow_id = flow.flow_number
-                JOIN channels AS c ON c.channel_id = t.channel_id
-                {clause} ORDER BY flow.place {direction}, {names}, t.part"""  # noqa: S608 - constant names, bound values
-    rows = store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit})
-    for (sensor, _), parts in groupby(rows, key=itemgetter(0, 1)):
-        yield sensor, [record_of(row[1:]) for row in parts]
+    if order.field == "start_ns":
+        # A flow's first record in the selection stands for it, in the order of an index: the first come at once.
+        since = "" if chosen.since_ns is None else "AND e.start_ns >= :since"
+        query = f"""SELECT n.sensor, t.sensor_id, t.flow_id, t.part = 0 AND t.end_reason IS NOT NULL,
+                           t.record_id, {_RECORD}
+                    {came.sql} AND (t.part = 0 OR NOT EXISTS (
+                        SELECT 1 FROM flow_records AS e WHERE {_OTHER_PART.format("e")} AND e.part < t.part {since}))
+                    ORDER BY t.start_ns {direction}, {_NAMES} LIMIT :limit"""  # noqa: S608 - constant names, bound values
+    else:
+        query = f"""SELECT n.sensor, t.sensor_id, t.flow_id,
+                           count(*) = 1 AND t.part = 0 AND t.end_reason IS NOT NULL, t.record_id, {_RECORD}
+                    {came.sql} GROUP BY t.sensor_id, t.flow_id
+                    ORDER BY {FLOW_SORTS[order.field]} {direction}, {_NAMES} LIMIT :limit"""
+    details = Details(store.conn)
+    limit = -1 if order.limit is None else order.limit
+    for sensor, sensor_id, flow_id, alone, record_id, *plain in store.conn.execute(
+        query, {**came.values, "limit": limit}
+    ):
+        if alone:
+            yield sensor, [record_of(plain, details.of(record_id))]
+        else:
+            yield sensor, list(_parts(store, chosen, sensor_id, flow_id, details))
+
+
+def _parts(store: Store, chosen: Selection, sensor_id: int, flow_id: int, details: Details) -> Iterator[FlowRecord]:
+    """Yield the parts of a flow that are in the selection."""
+    query = f"""SELECT t.record_id, {_RECORD} FROM flow_records AS t {_JOIN}
+                WHERE t.sensor_id = :sensor AND t.flow_id = :flow AND (t.part > 0 OR t.end_reason IS NULL)
+                AND (:since IS NULL OR t.start_ns >= :since) AND (:until IS NULL OR t.start_ns < :until)
+                ORDER BY t.part"""  # noqa: S608 - constant names, bound values
+    times = {"since": chosen.since_ns, "until": chosen.until_ns}
+    values = {"sensor": sensor_id, "flow": flow_id, "protocol": chosen.protocol, **times}
+    for record_id, *plain in store.conn.execute(query, values):
+        yield record_of(plain, details.of(record_id))
 
 
 def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, FlowRecord]]:
     """Yield every record in the selection as it was received."""
-    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
+    came = _rows(store, chosen)
     direction = "ASC" if order.ascending else "DESC"
     expression = _of_one_record(FLOW_SORTS[order.field])
-    query = f"""SELECT t.sensor, {_RECORD} {_JOIN} {clause}
-                ORDER BY {expression} {direction}, t.sensor, t.flow_id, t.part LIMIT :limit"""
-    for row in store.conn.execute(query, {**values, "limit": -1 if order.limit is None else order.limit}):
-        yield row[0], record_of(row[1:])
+    query = f"""SELECT n.sensor, t.record_id, {_RECORD} {came.sql}
+                ORDER BY {expression} {direction}, n.sensor, t.flow_id, t.part LIMIT :limit"""
+    details = Details(store.conn)
+    limit = -1 if order.limit is None else order.limit
+    for sensor, record_id, *plain in store.conn.execute(query, {**came.values, "limit": limit}):
+        yield sensor, record_of(plain, details.of(record_id))
 
 
 def _of_one_record(expression: str) -> str:
@@ -95,41 +135,35 @@ def _of_one_record(expression: str) -> str:
 
 def open_flows(store: Store, chosen: Selection) -> int:
     """Return how many flows of the selection have not ended."""
-    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
-    open_once = f"{clause} AND t.end_reason IS NULL" if clause else "WHERE t.end_reason IS NULL"
-    query = f"""SELECT count(*) FROM (SELECT DISTINCT t.sensor, t.flow_id {_JOIN} {open_once}) AS once
+    came = _rows(store, chosen)
+    query = f"""SELECT count(*) FROM (SELECT DISTINCT t.sensor_id, t.flow_id
+                    {came.sql} AND t.end_reason IS NULL AND (t.part > 0 OR t.end_reason IS NULL)) AS t
                 WHERE NOT EXISTS (
-                    SELECT 1 FROM flow_records AS e WHERE e.sensor = once.sensor AND e.flow_id = once.flow_id
-                    AND e.end_reason IS NOT NULL)"""  # noqa: S608 - constant names, bound values
-    return int(store.conn.execute(query, values).fetchone()[0])
+                    SELECT 1 FROM flow_records AS e WHERE {_OTHER_PART.format("e")} AND e.end_reason IS NOT NULL)"""  # noqa: S608 - constant names, bound values
+    return int(store.conn.execute(query, came.values).fetchone()[0])
 
 
 def hosts(store: Store, chosen: Selection) -> list[HostRow]:
     """Return the figures of every host name that clients asked for, without the channel uptime."""
-    query, values = _named_flows(chosen)
-    outer = f"""SELECT host, count(DISTINCT client), count(DISTINCT server || ' ' || server_port),
+    query, values = _named_flows(store, chosen)
+    outer = f"""SELECT host, count(DISTINCT client_id), count(DISTINCT service_id),
                        sum(f0), sum(f1), sum(f2), sum(f3), sum(f4), sum(f5), 0, min(f7), max(f8), max(f9)
                 FROM ({query}) WHERE host IS NOT NULL GROUP BY host"""  # noqa: S608 - constant names
-    return [HostRow._make((*row[:3], Figures._make(row[3:]))) for row in store.conn.execute(outer, values)]
+    return [HostRow._make((*row[:3], Figures._make(row[3:]))) for row in rows_of(store.conn, outer, values)]
 
 
 def host_intervals(store: Store, chosen: Selection) -> Iterator[tuple[str, str, Interval]]:
     """Yield (host, client, time a flow took), sorted by host and client."""
-    query, values = _named_flows(chosen)
+    query, values = _named_flows(store, chosen)
     outer = f"SELECT host, client, f7, f8 FROM ({query}) WHERE host IS NOT NULL ORDER BY host, client"  # noqa: S608
-    for host, client, start, end in store.conn.execute(outer, values):
+    for host, client, start, end in rows_of(store.conn, outer, values):
         yield host, client, (start, end)
 
 
-def _named_flows(chosen: Selection) -> tuple[str, dict[str, Any]]:
+def _named_flows(store: Store, chosen: Selection) -> tuple[str, dict[str, Any]]:
     """Return the query of flows with the host that any of their parts knew."""
-    clause, values = where(chosen, "t.start_ns", chosen.since_ns, chosen.until_ns)
-    columns = figures_sql(Table.RECORDS, wire=chosen.wire).strip()
-    named = ", ".join(f"{text} AS f{index}" for index, text in enumerate(_split(columns)))
-    query = f"""SELECT max(t.host) AS host, c.client AS client, c.server AS server, c.server_port AS server_port,
-                       {named} {_JOIN} {clause} GROUP BY t.sensor, t.flow_id"""
-    return query, values
-
-
-def _split(columns: str) -> list[str]:
-    return [text.strip() for text in columns.replace("\n", " ").split(", ")]
+    came = _rows(store, chosen)
+    figures = named(figures_sql(Table.RECORDS, wire=chosen.wire))
+    query = f"""SELECT max(t.host) AS host, c.client AS client, t.client_id AS client_id, t.service_id AS service_id,
+                       {figures} {came.sql} GROUP BY t.sensor_id, t.flow_id"""
+    return query, came.values

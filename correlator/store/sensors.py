@@ -56,6 +56,15 @@ def count(conn: sqlite3.Connection, sensor: str, now_ns: int, counts: Mapping[st
     conn.execute(_ADD, {"sensor": sensor, "now": now_ns, **added})
 
 
+def number(conn: sqlite3.Connection, sensor: str, now_ns: int) -> int:
+    """Return the number of a sensor, inside the caller's transaction; it is made when it is new."""
+    conn.execute(
+        "INSERT OR IGNORE INTO sensors (sensor, first_contact_ns, last_contact_ns) VALUES (?, ?, ?)",
+        (sensor, now_ns, now_ns),
+    )
+    return int(conn.execute("SELECT sensor_id FROM sensors WHERE sensor = ?", (sensor,)).fetchone()[0])
+
+
 def note_contacts(conn: sqlite3.Connection, heard_ns: Mapping[str, int]) -> None:
     """Note when sensors spoke over the link; those that were retired before are back."""
     conn.executemany(_CONTACT, [{"sensor": sensor, "heard": time_ns} for sensor, time_ns in heard_ns.items()])

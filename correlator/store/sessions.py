@@ -1,67 +1,195 @@
-"""Channel sessions on disk: the union of the records' times, exact in whatever order records arrive."""
+"""How long channels stood up, exact in whatever order records arrive: spans of time in each period's row.
+
+Records of a channel that follow each other within the channel gap are one session (``views.uptime.bridge``).  A session
+is kept in pieces, cut at the bounds of periods, so that uptimes add up over periods, channels and clients, and a record
+changes only what is near it in time.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
-import msgspec
+from common.timespan import NS_PER_S
+from correlator.store.database import Built
+from correlator.views.uptime import Interval, bridge, clip, uptime_ns
 
-from correlator.views.uptime import Interval, bridge
-
-# Asked for a whole batch at once: nearly always new records follow, or go on, a channel's last session.
-_LAST: Final = """
-SELECT s.channel_id, s.start_ns, s.end_ns
-FROM json_each(?) AS j JOIN channel_sessions AS s ON s.channel_id = j.value
-AND s.start_ns = (SELECT max(start_ns) FROM channel_sessions WHERE channel_id = j.value)
+_ADDED: Final = """
+SELECT client_id, service_id, period_start_s, place, records, first_ns, last_ns,
+       known_first_ns, known_last_ns, known_uptime_ns, known_spans FROM temp.added
 """
-# A channel's sessions are disjoint and sorted: those that a span can touch are the last one that
-# starts before it, and all that start inside it.
-_TOUCHED: Final = """
-SELECT start_ns, end_ns FROM channel_sessions
-WHERE channel_id = :channel AND start_ns <= :high AND start_ns >= coalesce(
-    (SELECT max(start_ns) FROM channel_sessions WHERE channel_id = :channel AND start_ns <= :low), :low)
+_INTERVALS: Final = "SELECT client_id, service_id, start_ns, end_ns FROM flow_records WHERE record_id BETWEEN ? AND ?"
+_KNOWN: Final = """
+SELECT first_ns, last_ns, channel_uptime_ns, spans FROM channel_periods
+WHERE period_start_s = ? AND client_id = ? AND service_id = ?
 """
-_DELETE: Final = "DELETE FROM channel_sessions WHERE channel_id = ? AND start_ns = ?"
-_PUT: Final = """
-INSERT INTO channel_sessions (channel_id, start_ns, end_ns) VALUES (?, ?, ?)
-ON CONFLICT (channel_id, start_ns) DO UPDATE SET end_ns = excluded.end_ns
+_CORRECT: Final = "UPDATE temp.added SET channel_uptime_ns = ?, spans = ? WHERE place = ?"
+# A period in which the channel only stood up.
+_SPILL: Final = """
+INSERT INTO temp.added (period_start_s, client_id, service_id, protocol, records, connections, packets_out, packets_in,
+    wire_bytes_out, wire_bytes_in, payload_bytes_out, payload_bytes_in, tcp_uptime_ns, channel_uptime_ns, spans,
+    new_ever, new_here)
+SELECT ?, ?, service_id, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?, 0, 0 FROM services WHERE service_id = ?
 """
 
+Channel = tuple[int, int]
 
-def merge_sessions(conn: sqlite3.Connection, added: Mapping[int, Sequence[Interval]], gap_ns: int) -> None:
-    """Put times that channels stood up into their sessions, inside the caller's transaction."""
-    last = _last_sessions(conn, added)
-    gone: list[tuple[int, int]] = []
-    changed: list[tuple[int, int, int]] = []
-    for channel, intervals in added.items():
-        latest = last.get(channel)
-        if len(intervals) == 1 and (latest is None or intervals[0][0] >= latest[0]):
-            session = _one_more(latest, intervals[0], gap_ns)
-            if session != latest:
-                changed.append((channel, *session))
+
+class _Row(NamedTuple):
+    """What is known of a channel in one period: its records' times and how long it stood up."""
+
+    first_ns: int | None
+    last_ns: int | None
+    uptime_ns: int
+    spans: str | None
+
+
+class _Group(NamedTuple):
+    """New records of a channel in one period, and what was known before."""
+
+    period_s: int
+    place: int
+    records: int
+    first_ns: int
+    last_ns: int
+    known: _Row | None
+
+
+def spans_of(period_start_ns: int, period_ns: int, first_ns: int, last_ns: int, spans: str | None) -> list[Interval]:
+    """Return the times in a period during which a channel stood up, from its row in channel_periods."""
+    if spans is None:
+        return [(first_ns, min(last_ns, period_start_ns + period_ns))]
+    ends = [period_start_ns + offset for offset in json.loads(spans)]
+    return list(zip(ends[::2], ends[1::2], strict=True))
+
+
+def merge_sessions(conn: sqlite3.Connection, first: int, last: int, built: Built) -> None:
+    """Correct the channel uptimes in ``added``, which holds the records with these ids, where they are not simple."""
+    period_ns, gap_ns = built.period_ns, built.channel_gap_ns
+    several: set[Channel] = set()  # with records in several periods, or to be looked at closely
+    seen: set[Channel] = set()
+    corrections: list[tuple[int, str | None, int]] = []
+    rows = conn.execute(_ADDED).fetchall()
+    for client, service, *_ in rows:
+        channel = (client, service)
+        (several if channel in seen else seen).add(channel)
+    for client, service, period_s, place, records, start, end, known_start, known_end, uptime, spans in rows:
+        if (client, service) in several:
             continue
-        new = bridge(intervals, gap_ns)
-        if latest is None or new[0][0] >= latest[0]:
-            old = [] if latest is None else [latest]
-        else:
-            old = conn.execute(_TOUCHED, {"channel": channel, "low": new[0][0], "high": new[-1][1] + gap_ns}).fetchall()
-        merged = bridge([*old, *new], gap_ns)
-        kept = {start for start, _ in merged}
-        gone.extend((channel, start) for start, _ in old if start not in kept)
-        changed.extend((channel, *session) for session in merged if session not in old)
-    conn.executemany(_DELETE, gone)
-    conn.executemany(_PUT, sorted(changed))
+        begin = period_s * NS_PER_S
+        if (records == 1 or end - start <= gap_ns) and start - begin > gap_ns and begin + period_ns - end > gap_ns:
+            if uptime is None:
+                continue  # alone, and far from the periods beside this one
+            if (
+                spans is None
+                and known_start is not None
+                and known_end <= begin + period_ns
+                and max(start, known_start) - min(end, known_end) <= gap_ns
+            ):
+                corrections.append((max(end, known_end) - min(start, known_start) - uptime, None, place))
+                continue
+        several.add((client, service))
+    if several:
+        groups = _groups_of(rows, several)
+        intervals = _intervals_of(conn, groups, first, last, gap_ns)
+        spilt: list[tuple[int, int, int, str | None, int]] = []
+        for channel, found in groups.items():
+            closely = _Closely(conn, channel, found, built)
+            corrections += closely.corrected(intervals[channel])
+            spilt += closely.spilt
+        conn.executemany(_SPILL, spilt)
+    conn.executemany(_CORRECT, corrections)
 
 
-def _one_more(latest: Interval | None, interval: Interval, gap_ns: int) -> Interval:
-    """Return the session that an interval not before the latest one begins or goes on."""
-    if latest is None or interval[0] - latest[1] > gap_ns:
-        return interval
-    return (latest[0], interval[1]) if interval[1] > latest[1] else latest
+def _groups_of(rows: Iterable[Sequence[Any]], channels: set[Channel]) -> dict[Channel, list[_Group]]:
+    groups: dict[Channel, list[_Group]] = {channel: [] for channel in channels}
+    for client, service, period_s, place, records, start, end, *known in rows:
+        if (client, service) in channels:
+            row = None if known[2] is None else _Row._make(known)
+            groups[client, service].append(_Group(period_s, place, records, start, end, row))
+    return groups
 
 
-def _last_sessions(conn: sqlite3.Connection, channels: Iterable[int]) -> dict[int, Interval]:
-    listed = msgspec.json.encode(list(channels)).decode()
-    return {channel: (start, end) for channel, start, end in conn.execute(_LAST, (listed,))}
+def _intervals_of(
+    conn: sqlite3.Connection, groups: dict[Channel, list[_Group]], first: int, last: int, gap_ns: int
+) -> dict[Channel, list[Interval]]:
+    """Return the times that the new records of channels cover; short groups leave no gap between their records."""
+    intervals: dict[Channel, list[Interval]] = {}
+    scattered: set[Channel] = set()
+    for channel, found in groups.items():
+        intervals[channel] = [(group.first_ns, group.last_ns) for group in found]
+        if any(group.records > 1 and group.last_ns - group.first_ns > gap_ns for group in found):
+            scattered.add(channel)
+            intervals[channel] = []
+    if scattered:
+        for client, service, start, end in conn.execute(_INTERVALS, (first, last)):
+            if (client, service) in scattered:
+                intervals[client, service].append((start, end))
+    return intervals
+
+
+class _Closely:
+    """One channel's new times put among those known around them."""
+
+    def __init__(self, conn: sqlite3.Connection, channel: Channel, groups: Iterable[_Group], built: Built) -> None:
+        self._conn = conn
+        self._channel = channel
+        self._groups = {group.period_s: group for group in groups}
+        self._built = built
+        self.spilt: list[tuple[int, int, int, str | None, int]] = []
+
+    def corrected(self, intervals: Sequence[Interval]) -> Iterator[tuple[int, str | None, int]]:
+        """Yield (what the uptime grows by, spans, place) for every group; gather what other periods get."""
+        gap_ns, period_s = self._built.channel_gap_ns, self._built.period_s
+        low = min(start for start, _ in intervals) - gap_ns
+        high = max(end for _, end in intervals) + gap_ns
+        first = low // self._built.period_ns * period_s
+        last = high // self._built.period_ns * period_s
+        known: dict[int, _Row | None] = {start_s: self._known(start_s) for start_s in range(first, last + 1, period_s)}
+        before = [piece for start_s, row in known.items() if row is not None for piece in self._pieces(start_s, row)]
+        sessions = bridge([*before, *intervals], gap_ns)
+        cut = self._cut(sessions)
+        for start_s, row in known.items():
+            pieces = cut.get(start_s, [])
+            group = self._groups.get(start_s)
+            grown = uptime_ns(pieces) - (0 if row is None else row.uptime_ns)
+            spans = self._spans(start_s, row, group, pieces)
+            if group is not None:
+                yield grown, spans, group.place
+            elif pieces if row is None else spans != row.spans:
+                self.spilt.append((start_s, self._channel[0], grown, spans, self._channel[1]))
+
+    def _known(self, start_s: int) -> _Row | None:
+        group = self._groups.get(start_s)
+        if group is not None:
+            return group.known
+        found = self._conn.execute(_KNOWN, (start_s, *self._channel)).fetchone()
+        return None if found is None else _Row._make(found)
+
+    def _pieces(self, start_s: int, row: _Row) -> list[Interval]:
+        if row.spans is None and (row.first_ns is None or row.last_ns is None):
+            return []
+        return spans_of(start_s * NS_PER_S, self._built.period_ns, row.first_ns or 0, row.last_ns or 0, row.spans)
+
+    def _cut(self, sessions: Iterable[Interval]) -> dict[int, list[Interval]]:
+        """Return {period: the sessions inside it}; one that ends at a period's start has nothing in it."""
+        cut: dict[int, list[Interval]] = {}
+        period_ns = self._built.period_ns
+        for session in sessions:
+            start, end = session
+            for number in range(start // period_ns, end // period_ns + 1):
+                piece = clip(session, number * period_ns, (number + 1) * period_ns)
+                if piece is not None and (piece[0] < piece[1] or start == end):
+                    cut.setdefault(number * self._built.period_s, []).append(piece)
+        return cut
+
+    def _spans(self, start_s: int, row: _Row | None, group: _Group | None, pieces: Sequence[Interval]) -> str | None:
+        known: list[_Row | _Group] = [one for one in (row, group) if one is not None]
+        starts = [one.first_ns for one in known if one.first_ns is not None]
+        ends = [one.last_ns for one in known if one.last_ns is not None]
+        begin = start_s * NS_PER_S
+        if starts and list(pieces) == [(min(starts), min(max(ends), begin + self._built.period_ns))]:
+            return None
+        return json.dumps([moment - begin for piece in pieces for moment in piece], separators=(",", ":"))

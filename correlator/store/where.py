@@ -1,30 +1,23 @@
-"""Selections as SQL: time segments, and the tests on channels."""
+"""Selections as SQL: which table answers for which stretch of time, and the way into it by the least rows."""
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import sqlite3
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
+from common.timespan import NS_PER_S
 from correlator.rows import Selection
-
-_CHANNEL_TESTS: Final = (
-    ("c.protocol = :protocol", "protocol"),
-    ("c.client = :client", "client"),
-    ("c.server = :server", "server"),
-    ("c.server_port = :server_port", "server_port"),
-)
 
 
 class Table(Enum):
     """A table that has figures, and the column that its rows are in time by."""
 
+    TOTALS = "channel_totals"
     PERIODS = "channel_periods"
     RECORDS = "flow_records"
-
-    @property
-    def time_column(self) -> str:
-        """Its column, with the alias that queries give the table."""
-        return "t.period_start_ns" if self is Table.PERIODS else "t.start_ns"
 
 
 class Segment(NamedTuple):
@@ -35,8 +28,24 @@ class Segment(NamedTuple):
     until_ns: int | None
 
 
+class Source(NamedTuple):
+    """What follows SELECT: rows of a table as ``t``, with the values that it binds."""
+
+    sql: str
+    values: dict[str, Any]
+
+
+class Ids(NamedTuple):
+    """The clients and services that a selection names, by number; None for all."""
+
+    clients: list[int] | None
+    services: list[int] | None
+
+
 def segments(since_ns: int | None, until_ns: int | None, period_ns: int) -> list[Segment]:
-    """Split a time range into whole periods, which the roll-up answers, and the edges beside them."""
+    """Split a time range into whole periods, which roll-ups answer for, and the edges beside them."""
+    if since_ns is None and until_ns is None:
+        return [Segment(Table.TOTALS, None, None)]
     if since_ns is not None and until_ns is not None and since_ns >= until_ns:
         return []
     first = None if since_ns is None else -(-since_ns // period_ns) * period_ns
@@ -51,21 +60,132 @@ def segments(since_ns: int | None, until_ns: int | None, period_ns: int) -> list
     return found
 
 
-def where(
-    chosen: Selection, time_column: str, since_ns: int | None, until_ns: int | None
-) -> tuple[str, dict[str, Any]]:
-    """Return a WHERE clause on ``channels AS c`` and a time column, and its bound values."""
-    tests: list[str] = []
+def ids_of(conn: sqlite3.Connection, chosen: Selection) -> Ids:
+    """Return the numbers of what a selection names."""
+    clients = None
+    if chosen.client is not None:
+        clients = _addresses(conn, "SELECT client_id, client FROM clients", "client", chosen.client)
+    services = None
+    tests = {"server_port = :port": chosen.server_port, "server_port BETWEEN :low AND :high": chosen.server_ports}
+    if chosen.server is not None or any(value is not None for value in tests.values()):
+        low, high = chosen.server_ports or (None, None)
+        clause = " AND ".join(["true", *(test for test, value in tests.items() if value is not None)])
+        query = f"SELECT service_id, server FROM services WHERE {clause}"  # noqa: S608 - constant tests
+        values = {"port": chosen.server_port, "low": low, "high": high}
+        services = _addresses(conn, query, "server", chosen.server, values)
+    return Ids(clients, services)
+
+
+def _addresses(
+    conn: sqlite3.Connection, query: str, column: str, wanted: str | None, values: dict[str, Any] | None = None
+) -> list[int]:
+    """Return the numbers of the rows (number, address) whose address is the one wanted, or in that network."""
+    bound = values or {}
+    if wanted is None:
+        return [number for number, _ in conn.execute(query, bound)]
+    if "/" not in wanted:
+        joint = "AND" if "WHERE" in query else "WHERE"
+        rows = conn.execute(f"{query} {joint} {column} = :wanted", {**bound, "wanted": wanted})
+        return [number for number, _ in rows]
+    network = ipaddress.ip_network(wanted, strict=False)
+    return [number for number, text in conn.execute(query, bound) if _is_in(text, network)]
+
+
+def _is_in(text: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    address = ipaddress.ip_address(text)
+    return address.version == network.version and address in network
+
+
+_IN_PERIODS: Final = "(SELECT DISTINCT period_start_s FROM periods WHERE {tests}) AS p CROSS JOIN "
+_CLIENTS: Final = "json_each(:clients) AS i CROSS JOIN "
+_SERVICES: Final = "json_each(:services) AS i CROSS JOIN "
+
+
+def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
+    """Return where the rows of a segment come from, and the tests that they pass; protocols are not among these."""
     values: dict[str, Any] = {}
-    for test, name in _CHANNEL_TESTS:
-        value = getattr(chosen, name)
-        if value is not None:
-            tests.append(test)
-            values[name] = value
-    if since_ns is not None:
-        tests.append(f"{time_column} >= :since")
-        values["since"] = since_ns
-    if until_ns is not None:
-        tests.append(f"{time_column} < :until")
-        values["until"] = until_ns
-    return ("WHERE " + " AND ".join(tests) if tests else ""), values
+    tests = ["true"]
+    if ids.clients is not None:
+        values["clients"] = json.dumps(ids.clients)
+    if ids.services is not None:
+        values["services"] = json.dumps(ids.services)
+        if ids.clients is not None:
+            tests.append("t.service_id IN (SELECT value FROM json_each(:services))")
+    if part.table is Table.TOTALS:
+        return Source(f"{_totals(ids)} WHERE {' AND '.join(tests)}", values)
+    times, bound = _times(part, period_s)
+    values |= bound
+    if part.table is Table.RECORDS:
+        tests += [f"t.start_ns {test}" for test in times]
+        if chosen.host is not None:
+            tests.append(_host_test(chosen.host, values))
+        return Source(f"{_records(ids, part)} WHERE {' AND '.join(tests)}", values)
+    tests += [f"t.period_start_s {test}" for test in times]
+    return Source(f"{_periods(ids, part)} WHERE {' AND '.join(tests)}", values)
+
+
+def _times(part: Segment, period_s: int) -> tuple[list[str], dict[str, int]]:
+    """Return the tests of a segment's time on the column of its table, and what they bind.
+
+    ``first_period`` and ``last_period`` are bound too: those that its rows are in.
+    """
+    unit = 1 if part.table is Table.RECORDS else NS_PER_S
+    length_ns = period_s * NS_PER_S
+    tests: list[str] = []
+    bound: dict[str, int] = {}
+    if part.since_ns is not None:
+        tests.append(">= :since")
+        bound |= {"since": part.since_ns // unit, "first_period": part.since_ns // length_ns * period_s}
+    if part.until_ns is not None:
+        tests.append("< :until")
+        bound |= {"until": part.until_ns // unit, "last_period": (part.until_ns - 1) // length_ns * period_s}
+    return tests, bound
+
+
+def _host_test(host: str, values: dict[str, Any]) -> str:
+    if host.startswith("*."):
+        values["host"] = host[1:]
+        return "substr(t.host, -length(:host)) = :host"
+    values["host"] = host
+    return "t.host = :host"
+
+
+def _through_periods(part: Segment) -> str:
+    tests = ["true"]
+    if part.since_ns is not None:
+        tests.append("period_start_s >= :first_period")
+    if part.until_ns is not None:
+        tests.append("period_start_s <= :last_period")
+    return _IN_PERIODS.format(tests=" AND ".join(tests))
+
+
+def _totals(ids: Ids) -> str:
+    if ids.clients is not None:
+        return f"FROM {_CLIENTS} channel_totals AS t ON t.client_id = i.value"
+    if ids.services is not None:
+        return f"FROM {_SERVICES} channel_totals AS t INDEXED BY channel_totals_service ON t.service_id = i.value"
+    return "FROM channel_totals AS t"
+
+
+def _periods(ids: Ids, part: Segment) -> str:
+    if ids.clients is not None:
+        return f"""FROM {_through_periods(part)} {_CLIENTS} channel_periods AS t
+                   ON t.period_start_s = p.period_start_s AND t.client_id = i.value"""
+    if ids.services is not None:
+        return f"""FROM {_through_periods(part)} {_SERVICES} channel_periods AS t INDEXED BY channel_periods_service
+                   ON t.period_start_s = p.period_start_s AND t.service_id = i.value"""
+    return "FROM channel_periods AS t"
+
+
+def _records(ids: Ids, part: Segment) -> str:
+    if ids.clients is not None:
+        return f"""FROM {_through_periods(part)} {_CLIENTS} flow_records AS t INDEXED BY flow_records_channel
+                   ON t.period_start_s = p.period_start_s AND t.client_id = i.value"""
+    if ids.services is not None:
+        return f"""FROM {_through_periods(part)} {_SERVICES}
+                   channel_periods AS k INDEXED BY channel_periods_service
+                   ON k.period_start_s = p.period_start_s AND k.service_id = i.value CROSS JOIN
+                   flow_records AS t INDEXED BY flow_records_channel
+                   ON t.period_start_s = k.period_start_s AND t.client_id = k.client_id
+                   AND t.service_id = k.service_id"""
+    return "FROM flow_records AS t"

@@ -5,94 +5,53 @@ from __future__ import annotations
 import gc
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import starmap
 from typing import Final, NamedTuple
 
-import msgspec
-
-from common.addresses import address_text
-from common.records import FlowRecord, SensorStats
+from common.records import SensorStats
+from correlator.columns import AT, Columns
+from correlator.config import Thresholds
 from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import Account
-from correlator.store import sensors
+from correlator.detect.thresholds import ChannelTotals, FlowTotals
+from correlator.store import details, sensors
 from correlator.store.alarms import is_unseen, store_alarms
-from correlator.store.columns import (
-    COLUMNS,
-    ChannelKey,
-    channel_id,
-    channel_key,
-    row_of,
-)
+from correlator.store.columns import COLUMNS, details_of, rows
 from correlator.store.database import Store, explained
-from correlator.store.rollup import MAX_SUM, PeriodKey, StoredRecord, intervals_of, periods_of
+from correlator.store.numbers import clients, services
+from correlator.store.rollup import CREATE_ADDED, MAX_SUM, group, roll_up
 from correlator.store.sessions import merge_sessions
+from correlator.store.thresholds import channels_over, flows_over
 
 _INSERT_RECORD: Final = (
     f"INSERT INTO flow_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 - constant names
-    "ON CONFLICT (sensor, flow_id, part) DO NOTHING"
+    "ON CONFLICT (start_ns, flow_id, part, sensor_id) DO NOTHING"
 )
-_INSERT_CHANNEL: Final = """
-INSERT OR IGNORE INTO channels (channel_id, protocol, client, server, server_port) VALUES (?, ?, ?, ?, ?)
-"""
-_ADD_PERIOD: Final = f"""
-INSERT INTO channel_periods (
-    period_start_ns, channel_id, connections, packets_out, packets_in, wire_bytes_out, wire_bytes_in,
-    payload_bytes_out, payload_bytes_in, tcp_uptime_ns, first_ns, last_ns, last_start_ns)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (period_start_ns, channel_id) DO UPDATE SET
-    connections = min(connections + excluded.connections, {MAX_SUM}),
-    packets_out = min(packets_out + excluded.packets_out, {MAX_SUM}),
-    packets_in = min(packets_in + excluded.packets_in, {MAX_SUM}),
-    wire_bytes_out = min(wire_bytes_out + excluded.wire_bytes_out, {MAX_SUM}),
-    wire_bytes_in = min(wire_bytes_in + excluded.wire_bytes_in, {MAX_SUM}),
-    payload_bytes_out = min(payload_bytes_out + excluded.payload_bytes_out, {MAX_SUM}),
-    payload_bytes_in = min(payload_bytes_in + excluded.payload_bytes_in, {MAX_SUM}),
-    tcp_uptime_ns = min(tcp_uptime_ns + excluded.tcp_uptime_ns, {MAX_SUM}),
-    first_ns = min(first_ns, excluded.first_ns),
-    last_ns = max(last_ns, excluded.last_ns),
-    last_start_ns = max(last_start_ns, excluded.last_start_ns)
-"""  # noqa: S608 - a constant number
-_OVER: Final = """
-SELECT p.channel_id, p.packets_out + p.packets_in, p.payload_bytes_out + p.payload_bytes_in,
-       p.tcp_uptime_ns, p.last_ns
-FROM json_each(:channels) AS j
-JOIN channel_periods AS p ON p.period_start_ns = :period AND p.channel_id = j.value
-WHERE (:packets > 0 AND p.packets_out + p.packets_in > :packets)
-   OR (:bytes > 0 AND p.payload_bytes_out + p.payload_bytes_in > :bytes)
-   OR (:uptime > 0 AND p.tcp_uptime_ns > :uptime)
-"""
-_FLOW_SO_FAR: Final = """
-SELECT CAST(total(packets_out + packets_in) AS INTEGER), CAST(total(payload_bytes_out + payload_bytes_in) AS INTEGER)
-FROM flow_records WHERE sensor = ? AND flow_id = ?
-"""
-_KNOWN_CHANNELS: Final = 200_000
+# What is rolled up at once: so many records of at most 2^46 bytes each are sums that SQLite can hold.
+_ROLL_UP_RECORDS: Final = 32_768
 
 
-class FlowSoFar(NamedTuple):
-    """All parts of a flow that are stored."""
+class Arrived(NamedTuple):
+    """Records that one sensor sent, in columns."""
 
-    packets: int
-    payload_bytes: int
+    sensor: str
+    columns: Columns
 
-
-class PeriodSoFar(NamedTuple):
-    """A channel's roll-up in one period after the batch."""
-
-    packets: int
-    payload_bytes: int
-    tcp_uptime_ns: int
-    last_ns: int
+    @property
+    def records(self) -> int:
+        """How many they are."""
+        return len(self.columns[0]) if self.columns else 0
 
 
 class Written(NamedTuple):
     """What a batch of records changed."""
 
-    records: list[StoredRecord]
-    duplicates: int
-    periods: set[PeriodKey]
-    """The roll-ups that the records added to."""
+    stored: Counter[str]
+    """Records that were new, by sensor."""
+    arrived: Counter[str]
+    flows_over: list[FlowTotals]
+    channels_over: list[ChannelTotals]
 
 
 @contextmanager
@@ -114,8 +73,13 @@ class Writer:
         self._conn = store.conn
         self._path = store.path
         self.built = store.built
-        self._known_channels: set[int] = set()
+        self._clients = clients(store.conn)
+        self._services = services(store.conn)
+        self._sensors: dict[str, int] = {}
+        self._fields: int | None = None
         self._data_version = -1
+        self._conn.execute("PRAGMA temp_store = MEMORY")
+        self._conn.execute(CREATE_ADDED)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -130,7 +94,7 @@ class Writer:
             raise explained(self._path, error) from error
         finally:
             if self._conn.in_transaction:  # it did not get as far as COMMIT
-                self._known_channels.clear()
+                self._forget()
                 self._conn.execute("ROLLBACK")
 
     def mark(self, sensor: str, run: int) -> int:
@@ -177,34 +141,24 @@ class Writer:
         except sqlite3.DatabaseError as error:
             raise explained(self._path, error) from error
 
-    def add_records(self, arrived: Sequence[tuple[str, FlowRecord]]) -> Written:
-        """Store records that are new, with their roll-ups and sessions."""
-        candidates = [StoredRecord(sensor, channel_id(channel_key(r)), r) for sensor, r in arrived]
-        self._add_channels(candidates)
-        records = self._insert(candidates)
-        periods = self._add_periods(records)
-        merge_sessions(self._conn, intervals_of(records), self.built.channel_gap_ns)
-        return Written(records, len(candidates) - len(records), periods)
-
-    def flow_so_far(self, sensor: str, flow_id: int) -> FlowSoFar:
-        """Return what all stored parts of a flow add up to."""
-        packets, payload = self._conn.execute(_FLOW_SO_FAR, (sensor, flow_id)).fetchone()
-        return FlowSoFar(packets, payload)
-
-    def periods_over(
-        self, periods: Iterable[PeriodKey], *, packets: int, payload_bytes: int, tcp_uptime_ns: int
-    ) -> dict[PeriodKey, PeriodSoFar]:
-        """Return those of the roll-ups that are over one of the limits, of which 0 is none."""
-        by_period: dict[int, list[int]] = {}
-        for period, channel in periods:
-            by_period.setdefault(period, []).append(channel)
-        limits = {"packets": packets, "bytes": payload_bytes, "uptime": tcp_uptime_ns}
-        over: dict[PeriodKey, PeriodSoFar] = {}
-        for period, channels in by_period.items():
-            values = {**limits, "period": period, "channels": msgspec.json.encode(channels).decode()}
-            for channel, *so_far in self._conn.execute(_OVER, values):
-                over[period, channel] = PeriodSoFar._make(so_far)
-        return over
+    def add_records(self, batch: Iterable[Arrived], now_ns: int, limits: Thresholds) -> Written:
+        """Store records that are new, with their roll-ups and sessions; tell what is over the limits with them."""
+        written = Written(Counter(), Counter(), [], [])
+        first = start = self._next_record()
+        waiting_ns = 0
+        for arrived in batch:
+            if not arrived.records:
+                continue
+            written.arrived[arrived.sensor] += arrived.records
+            for part, duration_ns in _addable(arrived):
+                if first - start + part.records > _ROLL_UP_RECORDS or waiting_ns + duration_ns > MAX_SUM:
+                    self._roll_up(start, first - 1, limits, written)
+                    start, waiting_ns = first, 0
+                written.stored[part.sensor] += self._insert(first, part, now_ns)
+                first += part.records
+                waiting_ns += duration_ns
+        self._roll_up(start, first - 1, limits, written)
+        return written
 
     def add_alarms(self, alarms: Iterable[Alarm]) -> int:
         """Store alarms; return how many are new."""
@@ -213,40 +167,55 @@ class Writer:
     def _forget_if_changed(self) -> None:
         """Drop what is remembered of the file when another program has written to it."""
         (version,) = self._conn.execute("PRAGMA data_version").fetchone()
-        if version != self._data_version or len(self._known_channels) > _KNOWN_CHANNELS:
-            self._known_channels.clear()
+        if version != self._data_version:
+            self._forget()
             self._data_version = version
 
-    def _add_channels(self, candidates: Iterable[StoredRecord]) -> None:
-        new: dict[int, ChannelKey] = {
-            channel: channel_key(record) for _, channel, record in candidates if channel not in self._known_channels
-        }
-        self._conn.executemany(
-            _INSERT_CHANNEL,
-            [
-                (channel, protocol, address_text(client), address_text(server), port)
-                for channel, (protocol, client, server, port) in new.items()
-            ],
-        )
-        self._known_channels.update(new)
+    def _forget(self) -> None:
+        self._clients.forget()
+        self._services.forget()
+        self._sensors.clear()
+        self._fields = None
 
-    def _insert(self, candidates: list[StoredRecord]) -> list[StoredRecord]:
-        """Insert those that are not there; only when some were, look which."""
-        (last,) = self._conn.execute("SELECT coalesce(max(rowid), 0) FROM flow_records").fetchone()
+    def _next_record(self) -> int:
+        return int(self._conn.execute("SELECT coalesce(max(record_id), 0) + 1 FROM flow_records").fetchone()[0])
+
+    def _insert(self, first: int, arrived: Arrived, now_ns: int) -> int:
+        """Insert those records that are not there, numbered from ``first``; return how many."""
+        sensor, columns = arrived
+        if sensor not in self._sensors:
+            self._sensors[sensor] = sensors.number(self._conn, sensor, now_ns)
+        if self._fields is None:
+            self._fields = details.fields_number(self._conn)
+        client_ids = self._clients.of(columns[AT["client_ip"]])
+        services = zip(*(columns[AT[name]] for name in ("server_ip", "server_port", "protocol")), strict=True)
+        service_ids = self._services.of(services)
         before = self._conn.total_changes
-        self._conn.executemany(_INSERT_RECORD, starmap(row_of, candidates))
-        if self._conn.total_changes - before == len(candidates):
-            return candidates
-        new = set(self._conn.execute("SELECT sensor, flow_id, part FROM flow_records WHERE rowid > ?", (last,)))
-        stored: list[StoredRecord] = []
-        for candidate in candidates:
-            key = (candidate.sensor, candidate.record.flow_id, candidate.record.part)
-            if key in new:
-                new.remove(key)  # of those alike in a batch the first was stored
-                stored.append(candidate)
+        self._conn.executemany(
+            _INSERT_RECORD, rows(first, self._sensors[sensor], client_ids, service_ids, self.built.period_s, columns)
+        )
+        stored = self._conn.total_changes - before
+        if stored:
+            details.put(self._conn, first, arrived.records, self._fields, details_of(columns))
         return stored
 
-    def _add_periods(self, records: Iterable[StoredRecord]) -> set[PeriodKey]:
-        added = periods_of(records, self.built.period_ns)
-        self._conn.executemany(_ADD_PERIOD, [(*key, *values) for key, values in sorted(added.items())])
-        return set(added)
+    def _roll_up(self, first: int, last: int, limits: Thresholds, written: Written) -> None:
+        if last < first:
+            return
+        group(self._conn, first, last)
+        merge_sessions(self._conn, first, last, self.built)
+        roll_up(self._conn)
+        written.flows_over.extend(flows_over(self._conn, first, last, limits.flow))
+        written.channels_over.extend(channels_over(self._conn, first, last, limits.channel_period))
+
+
+def _addable(arrived: Arrived) -> Iterator[tuple[Arrived, int]]:
+    """Yield records whose durations can be added up, and how long they are together: all, but for forged ones."""
+    starts, ends = arrived.columns[AT["start_ns"]], arrived.columns[AT["end_ns"]]
+    duration_ns = sum(ends) - sum(starts)
+    if duration_ns <= MAX_SUM or arrived.records == 1:
+        yield arrived, duration_ns
+        return
+    middle = arrived.records // 2
+    for some in (slice(None, middle), slice(middle, None)):
+        yield from _addable(Arrived(arrived.sensor, tuple(column[some] for column in arrived.columns)))

@@ -86,7 +86,8 @@ CASES = [
 def rows(db: Path) -> dict[str, int]:
     conn = sqlite3.connect(f"file:{db}?mode=ro", uri=True)
     try:
-        return dict(conn.execute("SELECT sensor, count(*) FROM flow_records GROUP BY sensor"))
+        query = "SELECT sensor, count(*) FROM flow_records JOIN sensors USING (sensor_id) GROUP BY sensor"
+        return dict(conn.execute(query))
     finally:
         conn.close()
 

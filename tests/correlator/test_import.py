@@ -89,13 +89,28 @@ def test_bad_records_in_a_frame_are_counted_and_the_good_ones_kept(cli: Cli, tmp
 
 
 def test_forged_records_of_the_largest_size_break_nothing(cli: Cli, tmp_path: Path) -> None:
-    forged = [flow(n, payload_bytes_in=1 << 46, end_ns=10**18 + (1 << 55), start_ns=10**18) for n in range(4096)]
+    lasting = 48 * 3600 * 10**9
+    forged = [flow(n, payload_bytes_in=1 << 46, end_ns=10**18 + lasting, start_ns=10**18) for n in range(4096)]
     path = write(tmp_path / "a.flowlog", flow_log([batch(forged, number) for number in (1, 2)]))
     cli.imported(path)
     cli.imported(write(tmp_path / "b.flowlog", flow_log([batch([flow(9000)], 1, run=8)], run=8)))
     assert cli.json("summary")["connections"] == 4097
     assert cli("servers", "--depth", "2").code == 0
     assert cli("periods").code == 0
+
+
+def test_one_record_may_last_a_year_but_not_thousands(cli: Cli, tmp_path: Path) -> None:
+    """Each is a row in every period that it touches."""
+    year = (1 << 55) - 1
+    forged = [flow(n, end_ns=10**18 + year, start_ns=10**18, client_port=n) for n in range(1, 4097)]
+    result = cli("import", write(tmp_path / "a.flowlog", flow_log([batch(forged, 1)])))
+    assert "4095 record_spread" in result.err
+    assert cli.json("clients")[0]["channel_uptime_s"] == year / 1e9
+    (row,) = map(json.loads, cli("flows", "--ndjson").out.splitlines())
+    text = tmp_path / "a.ndjson"
+    text.write_text("".join(f"{json.dumps({**row, 'flow_id': n})}\n" for n in (1, 2, 3)))
+    result = cli("import", text)
+    assert "lasts for very long, as too many others do" in result.err
 
 
 def test_gzip_and_standard_input_are_read(cli: Cli, tmp_path: Path) -> None:

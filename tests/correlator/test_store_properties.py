@@ -8,23 +8,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from corr_strategies import moments, traffic
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.addresses import address_text
 from common.records import FlowRecord
+from common.timespan import NS_PER_S as NS
 from correlator.config import Thresholds
 from correlator.ingest.pipeline import Pipeline
 from correlator.rows import Selection
 from correlator.store import queries
-from correlator.store.columns import channel_id, channel_key
 from correlator.store.database import Built, Store, writing
 from correlator.store.flows import Order, flow_figures, flow_parts, open_flows
+from correlator.store.rollup import TABLES
+from correlator.store.sessions import spans_of
 from correlator.store.writer import Writer
 from correlator.views.figures import total
 from correlator.views.merge import merge_parts
-from correlator.views.uptime import Interval
+from correlator.views.uptime import Interval, bridge
 
 GAP_NS = 300 * 10**9
 SIZES = st.integers(1, 7)
@@ -42,8 +46,30 @@ def stored(records: Sequence[FlowRecord], size: int = 3) -> Iterator[Store]:
         yield store
 
 
-def sessions_of(store: Store) -> list[tuple[int, int, int]]:
-    return store.conn.execute("SELECT * FROM channel_sessions ORDER BY 1, 2").fetchall()
+def sessions_of(store: Store) -> dict[tuple[Any, ...], list[Interval]]:
+    """Return {channel: when it stood up}, the pieces of each session put together."""
+    query = """SELECT c.client, s.server, s.server_port, s.protocol, t.period_start_s, t.first_ns, t.last_ns, t.spans
+               FROM channel_periods AS t JOIN clients AS c USING (client_id) JOIN services AS s USING (service_id)"""
+    pieces: dict[tuple[Any, ...], list[Interval]] = {}
+    for *channel, start_s, first, last, spans in store.conn.execute(query):
+        found = spans_of(start_s * NS, 3600 * NS, first, last, spans)
+        assert all(start_s * NS <= a <= b <= (start_s + 3600) * NS for a, b in found)
+        pieces.setdefault(tuple(channel), []).extend(found)
+    return {channel: bridge(found, 0) for channel, found in pieces.items()}
+
+
+def rollups_of(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of every roll-up, by what the numbers in them stand for."""
+    names = {
+        "client_id": "(SELECT client FROM clients AS c WHERE c.client_id = t.client_id)",
+        "service_id": "(SELECT server || server_port || protocol FROM services AS s WHERE s.service_id = t.service_id)",
+    }
+    found = {}
+    for table in TABLES:
+        columns = [name for _, name, *_ in store.conn.execute(f"PRAGMA table_info({table})")]
+        expressions = ", ".join(names.get(name, f"t.{name}") for name in columns)
+        found[table] = sorted(store.conn.execute(f"SELECT {expressions} FROM {table} AS t"), key=str)
+    return found
 
 
 def brute_force(intervals: Sequence[Interval]) -> list[Interval]:
@@ -67,14 +93,12 @@ def brute_force(intervals: Sequence[Interval]) -> list[Interval]:
 
 @given(traffic(), SIZES)
 def test_sessions_are_what_brute_force_says(records: list[FlowRecord], size: int) -> None:
-    by_channel: dict[int, list[Interval]] = {}
+    by_channel: dict[tuple[Any, ...], list[Interval]] = {}
     for record in records:
-        by_channel.setdefault(channel_id(channel_key(record)), []).append((record.start_ns, record.end_ns))
-    expected = sorted(
-        (channel, *session) for channel, intervals in by_channel.items() for session in brute_force(intervals)
-    )
+        channel = (address_text(record.client_ip), address_text(record.server_ip), record.server_port, record.protocol)
+        by_channel.setdefault(channel, []).append((record.start_ns, record.end_ns))
     with stored(records, size) as store:
-        assert sessions_of(store) == expected
+        assert sessions_of(store) == {channel: brute_force(intervals) for channel, intervals in by_channel.items()}
 
 
 @given(traffic(), SIZES, st.randoms(use_true_random=False))
@@ -82,8 +106,7 @@ def test_the_order_of_arrival_does_not_matter(records: list[FlowRecord], size: i
     shuffled = rng.sample(records, len(records))
     with stored(records) as one, stored(shuffled, size) as other:
         assert sessions_of(one) == sessions_of(other)
-        query = "SELECT * FROM channel_periods ORDER BY 1, 2"
-        assert one.conn.execute(query).fetchall() == other.conn.execute(query).fetchall()
+        assert rollups_of(one) == rollups_of(other)
 
 
 @given(traffic(), SIZES, moments, moments, st.booleans())
@@ -114,11 +137,61 @@ def test_channels_periods_minutes_and_flows_add_up_to_the_same(
 
 
 @given(traffic(), SIZES)
+def test_every_rollup_adds_up_to_the_same(records: list[FlowRecord], size: int) -> None:
+    with stored(records, size) as store:
+        sums = {
+            table: store.conn.execute(
+                f"""SELECT sum(connections), sum(packets_out), sum(packets_in), sum(wire_bytes_out), sum(wire_bytes_in),
+                           sum(payload_bytes_out), sum(payload_bytes_in), sum(tcp_uptime_ns), sum(channel_uptime_ns),
+                           min(first_ns), max(last_ns), max(last_start_ns) FROM {table}"""
+            ).fetchone()
+            for table in TABLES
+        }
+        assert set(sums.values()) == {sums["channel_periods"]}
+        assert sums["periods"][0] == sum(record.part == 0 for record in records)
+        assert sums["periods"][7] == sum(record.end_ns - record.start_ns for record in records)
+
+
+@given(traffic(), SIZES)
+def test_counts_of_distinct_things_are_those_of_the_records(records: list[FlowRecord], size: int) -> None:
+    def period(record: FlowRecord) -> int:
+        return record.start_ns // (3600 * NS) * 3600
+
+    def service(record: FlowRecord) -> tuple[Any, ...]:
+        return (record.server_ip, record.server_port, record.protocol)
+
+    with stored(records, size) as store:
+        for (start, protocol), *counts in (
+            ((row[0], row[1]), *row[2:])
+            for row in store.conn.execute(
+                "SELECT period_start_s, protocol, clients, services, channels FROM periods WHERE first_ns IS NOT NULL"
+            )
+        ):
+            mine = [record for record in records if period(record) == start and record.protocol == protocol]
+            assert counts == [
+                len({record.client_ip for record in mine}),
+                len({service(record) for record in mine}),
+                len({(record.client_ip, service(record)) for record in mine}),
+            ]
+        for table, counted, keys, of in (
+            ("client_totals", "services", lambda r: (r.client_ip, r.protocol), service),
+            ("service_totals", "clients", service, lambda r: r.client_ip),
+            ("client_periods", "services", lambda r: (period(r), r.client_ip, r.protocol), service),
+            ("service_periods", "clients", lambda r: (period(r), service(r)), lambda r: r.client_ip),
+        ):
+            things: dict[Any, set[Any]] = {}
+            for record in records:
+                things.setdefault(keys(record), set()).add(of(record))
+            found = [row[0] for row in store.conn.execute(f"SELECT {counted} FROM {table} WHERE first_ns IS NOT NULL")]
+            assert sorted(found) == sorted(map(len, things.values())), table
+
+
+@given(traffic(), SIZES)
 def test_period_uptimes_add_up_to_the_channels(records: list[FlowRecord], size: int) -> None:
     chosen = Selection(protocol=None)
     with stored(records, size) as store:
         by_channel = sum(row.figures.channel_uptime_ns for row in queries.channels(store, chosen))
-        assert by_channel == queries.total_uptime_ns(store.conn, chosen)
+        assert by_channel == queries.total_uptime_ns(store, chosen)
         # A session goes on through periods in which no record began, and those have no row.
         assert sum(row.figures.channel_uptime_ns for row in queries.periods(store, chosen)) <= by_channel
 

@@ -136,10 +136,8 @@ class Compared(NamedTuple):
 def compare(truth: Truth, db: Path) -> Compared:
     """Compare a closed truth with a store."""
     with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as conn:
-        stored = Counter(
-            (sensor, flow_id, part)
-            for sensor, flow_id, part in conn.execute("SELECT sensor, flow_id, part FROM flow_records")
-        )
+        query = "SELECT sensor, flow_id, part FROM flow_records JOIN sensors USING (sensor_id)"
+        stored = Counter((sensor, flow_id, part) for sensor, flow_id, part in conn.execute(query))
         sums = Sums._make(
             conn.execute(
                 """SELECT total(connections), total(packets_out + packets_in),
