@@ -147,7 +147,14 @@ def _why(endpoint: str, error: OSError, timeout_s: float) -> str:
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return f"no answer from {endpoint} within {timeout_s:g} s: the host is down, or a firewall drops it"
     if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        return f"no route to {endpoint} ({error.strerror}); check the address and this host's routes"
+        return (
+            f"no route to {endpoint} ({error.strerror}); check the address, this host's routes, "
+            "and firewalls on the way"
+        )
+    if endpoint.startswith("tcp:") and error.errno == errno.EINVAL:  # as Linux has it for a blackhole route
+        return f"no route to {endpoint} (a route of this host gives it up); check this host's routes"
+    if endpoint.startswith("tcp:") and isinstance(error, PermissionError):
+        return f"this host may not connect to {endpoint} ({error.strerror}); check its routes and its firewall"
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {endpoint}: start 'tunnelwatch serve' there with that --bind, or mend the port"
     if isinstance(error, FileNotFoundError):

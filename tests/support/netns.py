@@ -46,11 +46,24 @@ class Wire(NamedTuple):
         """The command line that runs a command where the tap is."""
         return ["ip", "netns", "exec", self.tap_namespace, *command]
 
+    def on_talker(self, *command: str) -> list[str]:
+        """The command line that runs a command at the other end."""
+        return ["ip", "netns", "exec", self.talker_namespace, *command]
+
+    def address(self) -> None:
+        """Give both ends an address of 198.51.100.0/24: the talker 1, the tap 2; and the talker its loopback."""
+        for step in (
+            self.on_tap(*f"ip address add 198.51.100.2/24 dev {self.tap}".split()),
+            self.on_talker(*f"ip address add 198.51.100.1/24 dev {self.talker}".split()),
+            self.on_talker(*"ip link set lo up".split()),
+        ):
+            subprocess.run(step, check=True, timeout=10)
+
     def send(self, capture: Path) -> None:
         """Send a pcap file's frames, and wait until the tap's interface has seen them all."""
         before = self._received()
         frames = _frames(capture)
-        command = ["ip", "netns", "exec", self.talker_namespace, sys.executable, "-c", _SEND, self.talker, str(capture)]
+        command = self.on_talker(sys.executable, "-c", _SEND, self.talker, str(capture))
         subprocess.run(command, check=True, timeout=30)
         deadline = time.monotonic() + 10
         while self._received() < before + frames:
@@ -60,7 +73,7 @@ class Wire(NamedTuple):
     def replay(self, capture: Path, packets_per_s: int) -> int:
         """Play a capture with tcpreplay, as fast as it can with 0; return how many packets went out, which is all."""
         pace = ["--topspeed"] if packets_per_s == 0 else [f"--pps={packets_per_s}"]
-        command = ["ip", "netns", "exec", self.talker_namespace, "tcpreplay", *pace, "-i", self.talker, str(capture)]
+        command = self.on_talker("tcpreplay", *pace, "-i", self.talker, str(capture))
         before = self._received()
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=40)
         counts = dict(re.findall(r"^\s*(Successful|Failed|Truncated) packets:\s+(\d+)", done.stdout, re.MULTILINE))
@@ -85,6 +98,10 @@ class Wire(NamedTuple):
     def set(self, *words: str) -> None:
         """Run ``ip`` where the tap is."""
         subprocess.run(self.on_tap("ip", *words), check=True, timeout=10)
+
+    def set_talker(self, *words: str) -> None:
+        """Run ``ip`` at the other end."""
+        subprocess.run(self.on_talker("ip", *words), check=True, timeout=10)
 
     def _received(self) -> int:
         path = f"/sys/class/net/{self.tap}/statistics/rx_packets"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from netns import Wire, wire
+from netns import wire
 from programs import AS_ROOT, CORRELATOR, SENSOR, run, running
 from rec_router import until
 
@@ -29,10 +29,6 @@ def test_nothing_is_lost_and_nothing_counted_twice_whatever_is_killed_cut_and_fi
     assert "\n| **lost** | 0 |\n| **not from a spool** | 0 |\n| **in a spool twice** | 0 |\n" in done.stdout
 
 
-def on_talker(pair: Wire, *command: str) -> tuple[str, ...]:
-    return ("ip", "netns", "exec", pair.talker_namespace, *command)
-
-
 def stored(db: Path) -> str:
     return run(CORRELATOR, "summary", "--db", str(db), "--json", "--protocol", "all")[1].decode()
 
@@ -44,9 +40,7 @@ def test_a_link_that_breaks_before_the_acknowledgement_loses_nothing_and_stores_
     config.write_text("[ship]\nresend_s = 0.5\nresend_max_s = 1\ngive_up_s = 40\n")
     relay = sys.executable, str(RELAY), PORT
     with wire() as pair:
-        pair.set("address", "add", "198.51.100.2/24", "dev", pair.tap)
-        for words in (f"address add 198.51.100.1/24 dev {pair.talker}", "link set lo up"):
-            subprocess.run(on_talker(pair, "ip", *words.split()), check=True, timeout=10)
+        pair.address()
         ship = ("--ship", f"tcp://127.0.0.1:{PORT}", "--plaintext", "--spool", str(spool), "--config", str(config))
         serve = (CORRELATOR, "--db", str(db), "serve", "--plaintext", "--bind", f"tcp://127.0.0.1:{PORT}")
         with (
@@ -55,7 +49,7 @@ def test_a_link_that_breaks_before_the_acknowledgement_loses_nothing_and_stores_
                 pair.on_tap(*relay, "127.0.0.1", PORT, "198.51.100.2"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
             ) as here,
             subprocess.Popen(
-                on_talker(pair, *relay, "198.51.100.2", PORT), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                pair.on_talker(*relay, "198.51.100.2", PORT), stdin=subprocess.PIPE, stdout=subprocess.PIPE
             ) as there,
         ):
             correlator.wait_for("listening on")
@@ -63,7 +57,7 @@ def test_a_link_that_breaks_before_the_acknowledgement_loses_nothing_and_stores_
                 assert process.stdout is not None
                 assert process.stdout.readline().startswith(b"listening")
             correlator.process.send_signal(signal.SIGSTOP)
-            with running(*on_talker(pair, SENSOR, "read", str(data_dir / "demo.pcap"), *ship, *AS_ROOT)) as sensor:
+            with running(*pair.on_talker(SENSOR, "read", str(data_dir / "demo.pcap"), *ship, *AS_ROOT)) as sensor:
                 sensor.wait_for("records 76")
                 assert list(spool.glob("*.flowlog"))
                 pair.set("link", "set", pair.tap, "down")
