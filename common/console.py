@@ -1,4 +1,4 @@
-"""What both command lines share: one-line errors, exit codes, and the common options' shape."""
+"""What both command lines share: one-line errors, text that commands no terminal, exit codes, common options."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ from common.errors import UserError
 # No room, or closed: of all files only standard output is written without naming it in the error.
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def printable(text: str) -> str:
+    """Return text with everything that could command a terminal shown as an escape."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def say(line: str) -> None:
+    """Write one line for people to standard error; names in it may be anybody's."""
+    click.echo(printable(line), err=True)
 
 
 class Group(click.Group):
@@ -46,8 +56,14 @@ def _one_line(ctx: click.Context) -> Iterator[None]:
             # What print() still holds must fail here, if it does, and not when the interpreter ends.
             sys.stdout.flush()
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}")
         ctx.exit(error.exit_code)
+    except click.UsageError as error:
+        # It repeats what was typed, or what a pattern of the shell found.
+        lines = error.format_message().split("\n")
+        if all(map(str.isprintable, lines)):
+            raise
+        raise click.UsageError("\n".join(map(printable, lines)), error.ctx) from None
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error, and nothing more to say.
         _discard_output()
@@ -56,7 +72,7 @@ def _one_line(ctx: click.Context) -> Iterator[None]:
         if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
             raise
         _discard_output()
-        click.echo(f"error: cannot write to standard output: {error.strerror}; make room or redirect it", err=True)
+        say(f"error: cannot write to standard output: {error.strerror}; make room or redirect it")
         ctx.exit(1)
 
 

@@ -58,8 +58,12 @@ def _dump_table(table: dict[str, Any], prefix: str, lines: list[str]) -> None:
 
 
 def _toml(value: Any) -> str:
-    # TOML's basic strings, numbers, booleans and arrays of them are JSON's, but for DEL.
-    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
+    # TOML's basic strings, numbers, booleans and arrays of them are JSON's, but for DEL and what commands a terminal.
+    return "".join(char if char.isprintable() else _escaped(ord(char)) for char in msgspec.json.encode(value).decode())
+
+
+def _escaped(code: int) -> str:
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
 
 
 def _refuse_unknown_keys(content: dict[str, Any], settings_type: type[Any], name: str, prefix: str) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-import click
-
+from common.console import say
 from common.errors import UserError
 from common.flowlog import Block, rows_of
 from common.metrics import Metric, MetricsServer
@@ -354,9 +353,9 @@ class SensorService:
                 raise
 
     def _failed(self, problem: UserError | str) -> None:
-        click.echo(f"error: {problem}", err=True)
+        say(f"error: {problem}")
         self._code = 1
 
     def _say(self, line: str) -> None:
         if self._level >= NORMAL:
-            click.echo(line, err=True)
+            say(line)

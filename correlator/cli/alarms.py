@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from common.addresses import endpoint_text
+from common.console import say
 from common.errors import UserError
 from common.timespan import iso_time
 from correlator.cli.options import (
@@ -124,7 +125,7 @@ def ack(alarm_id: str, place: Place) -> None:
         found = _the_one(alarms_with_id(store.conn, alarm_id), alarm_id)
     with writing(place.db, built_by(place.settings())) as store:
         acknowledge(store.conn, found.alarm_id, time.time_ns())
-    click.echo(f"acknowledged {found.alarm_id}", err=True)
+    say(f"acknowledged {found.alarm_id}")
 
 
 def alarm_record(row: AlarmRow) -> dict[str, Any]:

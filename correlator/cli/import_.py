@@ -10,12 +10,12 @@ from typing import Final
 
 import click
 
+from common.console import printable, say
 from common.errors import UserError
 from correlator.cli.options import Place, built_by, warn_if_built_otherwise, with_place
 from correlator.ingest.importer import Advance, Importer
 from correlator.ingest.inputs import STDIN, Input, opened
 from correlator.ingest.pipeline import Pipeline
-from correlator.render.table import printable
 from correlator.store.database import writing
 from correlator.store.writer import Writer
 
@@ -54,12 +54,12 @@ def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
                     importer.run(source, advance)
             except UserError as error:
                 failed += 1
-                click.echo(f"error: {error}", err=True)
+                say(f"error: {error}")
             complaints.end(name)
     tally = importer.tally
     alarms = f", {tally.new_alarms} new alarms" if tally.new_alarms else ""
     torn = f", {tally.torn} cut off at the end" if tally.torn else ""
-    click.echo(f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}", err=True)
+    say(f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}")
     if failed or tally.bad:
         click.get_current_context().exit(1)
 
@@ -78,12 +78,12 @@ class _Complaints:
         """Say one thing that is wrong, or only count it."""
         self._said += 1
         if self._said <= MAX_COMPLAINTS:
-            click.echo(f"warning: {printable(line)}", err=True)
+            say(f"warning: {line}")
 
     def end(self, name: str) -> None:
         """Say how much was left unsaid."""
         if self._said > MAX_COMPLAINTS:
-            click.echo(f"warning: {printable(name)}: {self._said - MAX_COMPLAINTS} more like these", err=True)
+            say(f"warning: {name}: {self._said - MAX_COMPLAINTS} more like these")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from common.console import say
 from common.keys import default_key_path, quoted, write_key_file
 from common.link import DEFAULT_PORT, is_local
 from correlator.cli.options import Place, with_place
@@ -34,10 +35,7 @@ def keygen(path: Path | None, place: Place) -> None:
     endpoint = serve.bind
     if is_local(endpoint) or "*" in endpoint or "://0.0.0.0:" in endpoint or "://[::]:" in endpoint:
         endpoint = f"tcp://THIS_HOST:{DEFAULT_PORT}"
-    click.echo(f"wrote {path}; next, on each sensor:", err=True)
-    click.echo("  tunnelwatch-sensor keygen", err=True)
-    click.echo(
-        f"  tunnelwatch-sensor check-link --ship {endpoint} --correlator-key {quoted(pair.public)}",
-        err=True,
-    )
+    say(f"wrote {path}; next, on each sensor:")
+    say("  tunnelwatch-sensor keygen")
+    say(f"  tunnelwatch-sensor check-link --ship {endpoint} --correlator-key {quoted(pair.public)}")
     click.echo(pair.public)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import click
 
 from common.addresses import parse_endpoint
+from common.console import say
 from common.settings import load_settings
 from common.textrecords import protocol_number
 from common.timespan import parse_time
@@ -232,8 +233,7 @@ def warn_if_built_otherwise(store: Store, settings: Settings) -> None:
             for name in wanted._fields
             if getattr(store.built, name) != getattr(wanted, name)
         )
-        click.echo(
+        say(
             f"warning: {store.path} was made with {differing}, which stays in force; "
-            "import into a new --db to change it",
-            err=True,
+            "import into a new --db to change it"
         )

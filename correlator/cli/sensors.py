@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from common.console import say
 from common.errors import UserError
 from common.keys import read_public_key
 from common.timespan import NS_PER_S, iso_time
@@ -79,7 +80,7 @@ def retire(name: str, place: Place) -> None:
         raise UserError(f"no sensor {name!r}: 'tunnelwatch sensors' lists them")
     with writing(place.db, built_by(place.settings())) as store:
         stored.retire(store.conn, name, time.time_ns())
-    click.echo(f"retired {name}", err=True)
+    say(f"retired {name}")
 
 
 def _show(place: Place, form: str) -> None:
@@ -109,7 +110,7 @@ def add(name: str, public_key: str, place: Place) -> None:
     key = read_public_key(public_key, "tunnelwatch-sensor keygen")
     with writing(place.db, built_by(place.settings())) as store:
         added = add_key(store.conn, name, key, time.time_ns())
-    click.echo(f"{name} may speak with {key}" + ("" if added else " already"), err=True)
+    say(f"{name} may speak with {key}" + ("" if added else " already"))
 
 
 @sensors.command(name="list", short_help="The keys, and whose they are")
@@ -158,7 +159,7 @@ def revoke(which: str, place: Place) -> None:
             f"{which!r} is no key that may speak and no sensor with one: 'tunnelwatch sensors list' shows all"
         )
     for row in revoked:
-        click.echo(f"{row.sensor} may not speak with {row.public_key} any more", err=True)
+        say(f"{row.sensor} may not speak with {row.public_key} any more")
 
 
 def sensor_record(row: SensorRow, limits: SensorLimits, now_ns: int) -> dict[str, Any]:

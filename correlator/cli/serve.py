@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from common.console import say
 from common.errors import UserError
 from common.keys import default_key_path, read_key_file
 from common.link import is_local
@@ -42,7 +43,7 @@ def serve(bind: str | None, key: str | None, metrics: str | None, *, plaintext: 
     server = MetricsServer(settings.metrics.bind if metrics is None else metrics)
     with writing(place.db, built_by(settings)) as store:
         warn_if_built_otherwise(store, settings)
-        service = Service(store, settings, endpoint, lambda line: click.echo(line, err=True), pair)
+        service = Service(store, settings, endpoint, say, pair)
         try:
             service.serve_metrics(server)
             service.run()

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.console import printable
+
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -128,11 +130,6 @@ def print_fields(record: Mapping[str, str]) -> None:
     width = max(map(len, record), default=0)
     for name, value in record.items():
         sys.stdout.write(f"{name:<{width}}  {printable(value)}\n")
-
-
-def printable(text: str) -> str:
-    """Return text with everything that could command a terminal shown as an escape."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _cell(column: Column, value: Any) -> str:

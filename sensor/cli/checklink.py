@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from common.console import printable
 from common.errors import UserError
 from sensor.cli.options import config_option, effective_config
 
@@ -37,6 +38,8 @@ def check_link(timeout: float, **options: Any) -> None:
 
     checked = check_way(config, timeout)
     click.echo(
-        f"{config.ship.endpoint} takes records of {config.name}: round trip {checked.round_trip_ms:.1f} ms, "
-        f"mark of this run {checked.mark}"
+        printable(
+            f"{config.ship.endpoint} takes records of {config.name}: round trip {checked.round_trip_ms:.1f} ms, "
+            f"mark of this run {checked.mark}"
+        )
     )

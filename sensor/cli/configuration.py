@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from common.console import say
 from common.settings import dump_settings, load_settings
 from sensor.cli.options import config_option
 from sensor.config import SensorConfig
@@ -22,7 +23,7 @@ def check_config(path: Path) -> None:
       tunnelwatch-sensor check-config /etc/tunnelwatch/sensor.toml
     """
     check_settings(load_settings(path, SensorConfig))
-    click.echo(f"{path} is fine", err=True)
+    say(f"{path} is fine")
 
 
 @click.command("dump-config")

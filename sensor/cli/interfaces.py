@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from common.console import printable
 from sensor.capture.device import interface_names
 
 
@@ -16,4 +17,4 @@ def interfaces() -> None:
       tunnelwatch-sensor interfaces
     """
     for name in interface_names():
-        click.echo(name)
+        click.echo(printable(name))

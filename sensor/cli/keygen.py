@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from common.console import say
 from common.settings import load_settings
 from sensor.cli.options import config_option
 from sensor.config import SensorConfig
@@ -31,6 +32,6 @@ def keygen(path: Path | None, name: str | None, config_path: Path | None) -> Non
     config = load_settings(config_path, SensorConfig)
     path = path or key_path(config.ship)
     pair = write_key_file(path)
-    click.echo(f"wrote {path}; next, on the correlator's host:", err=True)
-    click.echo(f"  tunnelwatch sensors add {quoted(name or config.name)} {quoted(pair.public)}", err=True)
+    say(f"wrote {path}; next, on the correlator's host:")
+    say(f"  tunnelwatch sensors add {quoted(name or config.name)} {quoted(pair.public)}")
     click.echo(pair.public)

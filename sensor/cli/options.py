@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 import click
 import msgspec
 
+from common.console import say
 from common.errors import UserError
 from common.metrics import MetricsServer
 from common.notify import Notifier
@@ -127,9 +128,7 @@ def user_to_run_as(options: dict[str, Any]) -> str | None:
     if user is not None and os.geteuid() == 0:
         renounce_privileges()
     elif os.geteuid() == 0 and (options["verbose"] or options["level"] >= NORMAL):
-        click.echo(
-            "running as root, as -u says: whoever gets at the parser with a packet has all of this host", err=True
-        )
+        say("running as root, as -u says: whoever gets at the parser with a packet has all of this host")
     return user
 
 

@@ -19,6 +19,16 @@ from sensor.ship.linkstate import LinkState, Trouble
 _ZMTP_BEGINS: Final = b"\xff"
 _TURN_MS: Final = 20
 _NS_PER_MS: Final = 1_000_000
+_NO_ROUTE: Final = "no route to {endpoint} ({said}); check the address, this host's routes, and firewalls on the way"
+_FORBIDDEN: Final = "this host may not connect to {endpoint} ({said}); check its routes and its firewall"
+_NETWORK_SAYS: Final = {
+    errno.ENETUNREACH: _NO_ROUTE,
+    errno.EHOSTUNREACH: _NO_ROUTE,
+    # Linux has no better word for a blackhole route, nor for fe80:: without its interface.
+    errno.EINVAL: "no route to {endpoint} ({said}); check this host's routes, and a link-local address's %INTERFACE",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+}
 
 
 class Checked(NamedTuple):
@@ -146,17 +156,11 @@ def _why(endpoint: str, error: OSError, timeout_s: float) -> str:
         return f"the name in {endpoint} is not resolved ({error.strerror}); mend it, or write an address"
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return f"no answer from {endpoint} within {timeout_s:g} s: the host is down, or a firewall drops it"
-    if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        return (
-            f"no route to {endpoint} ({error.strerror}); check the address, this host's routes, "
-            "and firewalls on the way"
-        )
-    if endpoint.startswith("tcp:") and error.errno == errno.EINVAL:  # as Linux has it for a blackhole route
-        return f"no route to {endpoint} (a route of this host gives it up); check this host's routes"
-    if endpoint.startswith("tcp:") and isinstance(error, PermissionError):
-        return f"this host may not connect to {endpoint} ({error.strerror}); check its routes and its firewall"
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {endpoint}: start 'tunnelwatch serve' there with that --bind, or mend the port"
     if isinstance(error, FileNotFoundError):
         return f"no socket at {endpoint}: start 'tunnelwatch serve' with that --bind, or mend the path"
+    words = _NETWORK_SAYS.get(error.errno or 0) if endpoint.startswith("tcp:") else None
+    if words is not None:
+        return words.format(endpoint=endpoint, said=error.strerror)
     return f"cannot connect to {endpoint}: {error.strerror or error}; check the endpoint and who may use it"

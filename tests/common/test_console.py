@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from common import __version__
-from common.console import CONTEXT_SETTINGS, Group, version_option
+from common.console import CONTEXT_SETTINGS, Group, printable, version_option
 from common.errors import ConfigError, UserError
 
 
@@ -112,3 +112,18 @@ def test_a_reader_that_went_away_is_no_error(how):
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_could_command_a_terminal_is_shown():
+    assert printable("a\x1b[2J\u202eb\x9b1m\nc\udcff") == "a\\x1b[2J\\u202eb\\x9b1m\\nc\\udcff"
+    assert printable("Käse, 漢 and '\\'") == "Käse, 漢 and '\\'"
+
+
+def test_an_error_and_a_mistake_on_the_command_line_command_no_terminal(monkeypatch):
+    monkeypatch.setitem(ERRORS, "hostile", lambda _: UserError("no file a\x1b[2J\nb; mend it"))
+    assert run("fail", "hostile").stderr == "error: no file a\\x1b[2J\\nb; mend it\n"
+    for words in (("--\x1b[2J",), ("\x1b[2J",), ("fail", "--\x1b[2J"), ("fail", "a", "\x1b[2J"), ("leave", "\x1b[2J")):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert "[2J" in result.stderr
+        assert result.stderr.replace("\n", "").isprintable(), words

@@ -68,6 +68,12 @@ def test_a_dump_reads_back_equal(settings):
     assert checked_settings(tomllib.loads(dump_settings(settings)), Settings, "dump") == settings
 
 
+def test_a_dump_commands_no_terminal():
+    text = dump_settings(Settings(name="a\x1b\x7f\x9b\u202e\U000e0001"))
+    assert text.replace("\n", "").isprintable()
+    assert tomllib.loads(text)["name"] == "a\x1b\x7f\x9b\u202e\U000e0001"
+
+
 def test_a_dump_has_its_tables_by_name():
     assert dump_settings(Settings()) == (
         'name = "x"\n\n[part]\nflag = false\n\n[part.deep]\ncount = 1\nshare = 0.5\nnames = []\n\n'

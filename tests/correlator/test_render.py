@@ -11,7 +11,7 @@ import pytest
 from corr_castro import ndjson
 from corr_link import command, environment
 
-from correlator.render.table import human_bytes, human_duration, printable
+from correlator.render.table import human_bytes, human_duration
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,6 @@ def test_sizes(count: float, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert human_duration(seconds) == text
-
-
-def test_what_could_command_a_terminal_is_shown() -> None:
-    assert printable("a\x1b[2J\u202eb") == "a\\x1b[2J\\u202eb"
 
 
 def on_terminal(*arguments: str | Path) -> str:

@@ -55,7 +55,7 @@ class Wire(NamedTuple):
         for step in (
             self.on_tap(*f"ip address add 198.51.100.2/24 dev {self.tap}".split()),
             self.on_talker(*f"ip address add 198.51.100.1/24 dev {self.talker}".split()),
-            self.on_talker(*"ip link set lo up".split()),
+            self.on_talker("ip", "link", "set", "lo", "up"),
         ):
             subprocess.run(step, check=True, timeout=10)
 

@@ -14,7 +14,6 @@ from programs import CORRELATOR, SENSOR, error_line, run, running
 from common.keys import write_key_file
 from sensor.cli import main
 
-
 CORRELATOR_AT, NEIGHBOUR_AT, ELSEWHERE = "198.51.100.2", "198.51.100.3", "203.0.113.9"
 LIMIT_S = 3
 
@@ -84,7 +83,10 @@ class TestNetworks:
         ("kind", "words"),
         [
             ("unreachable", "no route to IT (No route to host); check the address, this host's routes, and firewalls"),
-            ("blackhole", "no route to IT (a route of this host gives it up); check this host's routes"),
+            (
+                "blackhole",
+                "no route to IT (Invalid argument); check this host's routes",
+            ),
             ("prohibit", "this host may not connect to IT (Permission denied); check its routes and its firewall"),
         ],
     )
