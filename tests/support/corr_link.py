@@ -67,9 +67,13 @@ class Sensor:
         return self.answer()
 
     def answer(self) -> Answer:
+        return unpack_answer(self.raw_answer())
+
+    def raw_answer(self) -> list[bytes]:
+        """The parts of a message as they came."""
         if not self._socket.poll(WAIT_MS):
             raise TimeoutError("the correlator does not answer")
-        return unpack_answer(self._socket.recv_multipart())
+        return self._socket.recv_multipart()
 
     def answered_up_to(self, sequence: int) -> list[Answer]:
         answers = [self.answer()]

@@ -1,9 +1,16 @@
-"""What whoever stands between sensor and correlator can do: a relay that records, changes and sends again."""
+"""What whoever stands between sensor and correlator can do: a relay that records, changes and sends again.
+
+What is recorded is looked at with CurveZMQ's own words (ZeroMQ RFC 26): C and S are the long-term keys of sensor and
+correlator, C' and S' those of one connection, small letters their secrets.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import re
 import socket
 import sqlite3
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +35,8 @@ class Relay:
 
     def __init__(self, endpoint: str) -> None:
         self.seen = bytearray()
+        self.heard = bytearray()
+        self.peers: list[tuple[str, int]] = []
         self.change: Callable[[bytes], bytes] = bytes
         self._port = int(endpoint.rpartition(":")[2])
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -48,7 +57,8 @@ class Relay:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                sensor, _ = self._server.accept()
+                sensor, address = self._server.accept()
+                self.peers.append(address)
                 correlator = socket.create_connection(("127.0.0.1", self._port))
                 self._open += [sensor, correlator]
                 for arguments in ((sensor, correlator, True), (correlator, sensor, False)):
@@ -61,6 +71,8 @@ class Relay:
                 if outbound:
                     self.seen += data
                     data = self.change(data)
+                else:
+                    self.heard += data
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
 
@@ -138,3 +150,88 @@ def test_whoever_sends_again_what_was_recorded_gets_nothing(site: Site) -> None:
                 heard += data
             assert len(heard) < 1000
     assert site.stored() == 1
+
+
+def test_whoever_listens_sees_who_sends_and_when_and_how_much(site: Site) -> None:
+    sizes: list[int] = []
+    with site.sensor() as sensor:
+        sensor.hello(header(NAME))
+        for sequence, records in enumerate((1, 50, 2000), start=1):
+            before = len(site.relay.seen)
+            sent = batch([flow(sequence * 10_000 + number) for number in range(records)], sequence, sensor=NAME)
+            sensor.send(sent)
+            assert sensor.answer().kind == ACK
+            # It is encrypted and not padded: 25 bytes a message part of ZeroMQ's and CURVE's own, and the like.
+            more = len(site.relay.seen) - before - len(encode_frame(sent))
+            assert 0 < more < 300
+            sizes.append(len(site.relay.seen) - before)
+    assert sizes[0] < sizes[1] < sizes[2]
+    ((host, _),) = site.relay.peers
+    assert host == "127.0.0.1"
+
+
+class Sodium:
+    """The library that ZeroMQ encrypts with, as it is loaded in this process."""
+
+    def __init__(self) -> None:
+        found = re.search(r"/\S*libsodium\S*", Path("/proc/self/maps").read_text())
+        if found is None:
+            pytest.skip("needs a ZeroMQ that is linked with libsodium")
+        self._library = ctypes.CDLL(found[0])
+
+    def opened(self, box: bytes, nonce: bytes, public: bytes, secret: bytes) -> bytes | None:
+        """What is in a box, None with wrong keys."""
+        assert (len(nonce), len(public), len(secret)) == (24, 32, 32)
+        plain = ctypes.create_string_buffer(len(box))
+        size = ctypes.c_ulonglong(len(box))
+        failed = self._library.crypto_box_open_easy(plain, box, size, nonce, public, secret)
+        return None if failed else plain.raw[: len(box) - 16]
+
+
+def commands(recorded: bytes) -> list[bytes]:
+    """What is in the frames of one direction of a connection, after the greeting of 64 bytes."""
+    at, found = 64, []
+    while at < len(recorded):
+        long = recorded[at] & 2
+        (size,) = struct.unpack_from(">Q" if long else ">B", recorded, at + 1)
+        at += 9 if long else 2
+        found.append(bytes(recorded[at : at + size]))
+        at += size
+    return found
+
+
+def test_what_was_recorded_opens_with_no_long_term_key(site: Site) -> None:
+    """Whoever steals both secret keys afterwards reads nothing: each connection had keys of its own."""
+    sodium = Sodium()
+    with site.sensor() as sensor:
+        sensor.hello(header(NAME))
+        sensor.send(batch([flow(1)], 1, sensor=NAME))
+        assert sensor.answer().kind == ACK
+    hello, initiate, *messages = commands(bytes(site.relay.seen))
+    welcome, ready, *answers = commands(bytes(site.relay.heard))
+    long_term = {name: z85.decode(key) for name, key in zip("CcSs", (*SENSOR, *site.correlator), strict=True)}
+
+    # With s the beginning opens, which shows that keys and boxes are taken rightly here: it gives S' and no secret.
+    assert hello.startswith(b"\x05HELLO")
+    client = hello[80:112]
+    nonce = b"CurveZMQHELLO---" + hello[112:120]
+    assert sodium.opened(hello[120:], nonce, client, long_term["s"]) == bytes(64)
+    assert sodium.opened(hello[120:], nonce, client, long_term["c"]) is None
+    assert welcome.startswith(b"\x07WELCOME")
+    inside = sodium.opened(welcome[24:], b"WELCOME-" + welcome[8:24], client, long_term["s"])
+    assert inside is not None
+    server = inside[:32]
+
+    boxes = [(b"CurveZMQINITIATE", initiate[105:], initiate[113:]), (b"CurveZMQREADY---", ready[6:], ready[14:])]
+    boxes += [(b"CurveZMQMESSAGEC", message[8:], message[16:]) for message in messages]
+    boxes += [(b"CurveZMQMESSAGES", message[8:], message[16:]) for message in answers]
+    assert initiate.startswith(b"\x08INITIATE")
+    assert ready.startswith(b"\x05READY")
+    assert all(message.startswith(b"\x07MESSAGE") for message in (*messages, *answers))
+    assert len(messages) >= 6
+    assert len(answers) >= 6
+    publics = (long_term["C"], long_term["S"], client, server)
+    for name, nonce, box in boxes:
+        for public in publics:
+            for secret in (long_term["c"], long_term["s"]):
+                assert sodium.opened(box, name + nonce[:8], public, secret) is None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from netns import Wire, wire
+from packets import ACK, SYN, T0, pcap, tcp_frame
 from programs import SENSOR, run, running
 
 from common.flowlog import Frame, check_file_header, decode_payload, scan_frames
@@ -50,6 +51,27 @@ def test_a_capture_sent_over_a_wire_gives_the_flows_that_the_file_gives(data_dir
     run(SENSOR, "read", str(capture), "-w", str(offline), "--active-timeout", "0", "tcp")
     assert flows(live) == flows(offline)
     assert len(flows(live)) == 69
+
+
+@pytest.mark.live
+def test_a_record_says_what_was_on_the_wire_and_not_who_sent_it(tmp_path: Path) -> None:
+    """One host sends with its own address, with a stranger's, and as if a server had answered."""
+    own, stranger, server = ("198.51.100.1", 40000), ("203.0.113.7", 50000), ("198.51.100.2", 443)
+    flags = ((own, server, SYN), (stranger, server, SYN), (server, stranger, SYN | ACK), (stranger, server, ACK))
+    capture, target = tmp_path / "a.pcap", tmp_path / "a.ndjson"
+    capture.write_bytes(pcap((T0, tcp_frame(source, to, flag)) for source, to, flag in flags))
+    with wire() as pair:
+        pair.address()
+        with running(*pair.on_tap(SENSOR, "capture", "-i", pair.tap, "-w", str(target), "tcp port 443")) as sensor:
+            sensor.wait_for("listening on")
+            pair.send(capture)
+            assert sensor.stop() == 0
+    found = {row["client_ip"]: row for row in map(json.loads, target.read_text().splitlines())}
+    assert set(found) == {own[0], stranger[0]}
+    for row in found.values():
+        # How client and server were told apart is in the record, and it is no proof either.
+        assert (row["server_ip"], row["oriented_by"]) == (server[0], "syn")
+    assert (found[stranger[0]]["packets_out"], found[stranger[0]]["packets_in"]) == (2, 1)
 
 
 @pytest.mark.live

@@ -102,6 +102,22 @@ class TestOneRun:
         held.close()
 
 
+def test_nobody_else_can_read_what_waits(directory):
+    before = os.umask(0)
+    try:
+        held = spool(directory, segment_bytes=1)
+        held.append(1, frame(1))
+        held.append(2, frame(2))
+        paths = list(directory.iterdir())
+        assert len(segments(directory)) == 2
+        assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
+        assert directory.stat().st_mode & 0o777 == 0o700
+        held.close()
+        assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+    finally:
+        os.umask(before)
+
+
 class TestBound:
     @pytest.mark.parametrize("segment_bytes", [1, 5000, MIB])
     def test_the_oldest_are_dropped_and_counted(self, directory, segment_bytes):
