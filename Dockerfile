@@ -4,7 +4,7 @@
 #   docker build --target correlator -t tunnelwatch-correlator .
 #
 # The image of a part holds its own dependencies only: no SQL stack beside the tap, no libpcap on the bastion host,
-# and no compiler on either.
+# and no compiler on either. Counters for Prometheus are in both, and off unless they are asked for.
 ARG BASE=debian:bookworm-slim
 
 # ---- build: compilers, and wheels of what has no fitting wheel elsewhere ------------------------------------------
@@ -27,16 +27,18 @@ COPY correlator correlator
 RUN /build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir /wheels .
 
 FROM build AS sensor-environment
-COPY requirements/sensor.txt requirements/
+COPY requirements/sensor.txt requirements/metrics.txt requirements/
 # --copies: the sensor's interpreter is a file of its own, so that it alone can be given a capability.
 RUN python3 -m venv --copies --without-pip /opt/tunnelwatch \
-    && /build/bin/python -m pip --python /opt/tunnelwatch/bin/python3 install --quiet --require-hashes -r requirements/sensor.txt \
+    && /build/bin/python -m pip --python /opt/tunnelwatch/bin/python3 install --quiet --require-hashes \
+        -r requirements/sensor.txt -r requirements/metrics.txt \
     && /build/bin/python -m pip --python /opt/tunnelwatch/bin/python3 install --quiet --no-index --no-deps /wheels/*.whl
 
 FROM build AS correlator-environment
-COPY requirements/correlator.txt requirements/
+COPY requirements/correlator.txt requirements/metrics.txt requirements/
 RUN python3 -m venv --without-pip /opt/tunnelwatch \
-    && /build/bin/python -m pip --python /opt/tunnelwatch/bin/python3 install --quiet --require-hashes -r requirements/correlator.txt \
+    && /build/bin/python -m pip --python /opt/tunnelwatch/bin/python3 install --quiet --require-hashes \
+        -r requirements/correlator.txt -r requirements/metrics.txt \
     && /build/bin/python -m pip --python /opt/tunnelwatch/bin/python3 install --quiet --no-index --no-deps /wheels/tunnelwatch-*.whl
 
 # ---- what both parts run on ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import pytest
 import common
 
 PACKAGES = {"sensor", "correlator", "common"}
-LOCKS = ("bench", "build", "correlator", "dev", "interop", "lock", "pypcap", "sensor")
+LOCKS = ("bench", "build", "correlator", "dev", "interop", "lock", "metrics", "pypcap", "sensor")
 
 
 @pytest.fixture(scope="session")
@@ -209,7 +209,7 @@ def test_every_pin_has_hashes_and_no_address(repo_root: Path, name: str) -> None
         assert re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
 
 
-@pytest.mark.parametrize("name", ["build", "correlator", "sensor"])
+@pytest.mark.parametrize("name", ["build", "correlator", "metrics", "sensor"])
 def test_the_parts_are_pinned_to_what_is_tested(repo_root: Path, name: str) -> None:
     assert _pins(repo_root, name).items() <= _pins(repo_root, "dev").items()
 

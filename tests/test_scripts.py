@@ -215,6 +215,55 @@ def test_the_compose_file_is_valid(repo_root: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def services(repo_root: Path) -> dict[str, str]:
+    """What docker-compose makes of each service, as text."""
+    compose = shutil.which("docker-compose")
+    if compose is None:
+        pytest.skip("needs docker-compose")
+    result = run([compose, "--profile", "demo", "config"], repo_root)
+    assert result.returncode == 0, result.stderr
+    listed = re.search(r"^services:\n((?:  .*\n)+)", result.stdout, re.MULTILINE)
+    assert listed is not None
+    names_and_texts = re.split(r"^  (\w+):\n", listed[1], flags=re.MULTILINE)[1:]
+    return dict(zip(names_and_texts[::2], names_and_texts[1::2], strict=True))
+
+
+def test_a_container_may_do_no_more_than_its_part_needs(repo_root: Path) -> None:
+    found = services(repo_root)
+    assert set(found) == {"correlator", "sensor", "demo"}
+    added = {name: re.findall(r"^    cap_add:\n((?:    - .*\n)+)", text, re.MULTILINE) for name, text in found.items()}
+    assert added == {"correlator": [], "sensor": ["    - NET_RAW\n"], "demo": ["    - NET_RAW\n"]}
+    for name, text in found.items():
+        assert "    cap_drop:\n    - ALL\n" in text, name
+        assert "    read_only: true\n" in text, name
+        for word in ("privileged", "pid:", "devices:", "docker.sock", "    user:", "ports:"):
+            assert word not in text, name
+    assert "no-new-privileges:true" in found["correlator"]
+    networks = {name: re.findall(r"^    network_mode: (\w+)$", text, re.MULTILINE) for name, text in found.items()}
+    assert networks == {"correlator": ["none"], "sensor": ["host"], "demo": ["none"]}
+
+
+def stages(repo_root: Path) -> dict[str, str]:
+    """The Dockerfile's lines of each stage."""
+    parts = re.split(r"^FROM .* AS (\S+)\n", (repo_root / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("part", ["sensor", "correlator"])
+def test_an_image_runs_as_somebody_without_rights(repo_root: Path, part: str) -> None:
+    lines = stages(repo_root)[part].splitlines()
+    (user,) = [number for number, line in enumerate(lines) if line.startswith("USER ")]
+    assert lines[user] == "USER tunnelwatch"
+    assert not [line for line in lines[user:] if line.startswith("RUN")]
+
+
+@pytest.mark.parametrize("part", ["sensor", "correlator"])
+def test_an_image_holds_what_its_part_asks_for_and_what_its_metrics_need(repo_root: Path, part: str) -> None:
+    stage = stages(repo_root)[f"{part}-environment"]
+    assert re.findall(r"-r (\S+)", stage) == [f"requirements/{part}.txt", "requirements/metrics.txt"]
+    assert "--require-hashes" in stage
+
+
 def test_the_image_build_is_given_every_file_that_it_copies(repo_root: Path) -> None:
     allowed = {
         line[1:]
