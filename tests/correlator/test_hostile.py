@@ -9,7 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,6 +185,45 @@ class Flood(threading.Thread):
                     at += 1
                 if events & zmq.POLLIN and unpack_answer(socket.recv_multipart()).kind == ACK:
                     self.commits += 1
+
+
+def resident_bytes(pid: int) -> int:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) << 10
+
+
+def test_what_waits_for_a_locked_database_is_bounded_in_the_correlators_memory(db: Path) -> None:
+    """Four sensors that keep to no window offer 800 MiB; each gets rid of some of it, and the rest is not taken."""
+    frame, offered, connections = bytes(1 << 20), 200, 4
+    with (
+        serving(db) as correlator,
+        Sensor(correlator.endpoint) as honest,
+        zmq.Context() as context,
+        ExitStack() as stack,
+    ):
+        honest.hello(header())
+        honest.send(batch([flow(1)], 1))
+        honest.answered_up_to(1)
+        lock = stack.enter_context(closing(sqlite3.connect(db, isolation_level=None)))
+        lock.execute("BEGIN IMMEDIATE")
+        honest.send(batch([flow(2)], 2))
+        before = resident_bytes(correlator.process.pid)
+        for number in range(connections):
+            socket = stack.enter_context(context.socket(zmq.DEALER))
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.SNDHWM, 1)
+            socket.connect(correlator.endpoint)
+            socket.send_multipart(pack_hello(encode_frame(header(f"mallory-{number}"))))
+            taken = 0
+            while taken < offered and socket.poll(1000, zmq.POLLOUT):
+                socket.send_multipart(as_frame(taken + 1, frame), copy=False)
+                taken += 1
+            assert taken < 64
+        assert resident_bytes(correlator.process.pid) - before < connections * (16 << 20) + (32 << 20)
+        lock.execute("ROLLBACK")
+        assert honest.answered_up_to(2)[-1] == (ACK, 7, 2, "")
+        assert correlator.stop() == 0
+    assert rows(db) == {"tap": 2}
 
 
 def test_a_flood_of_one_sensor_leaves_39_others_their_turn_in_a_few_commits(db: Path) -> None:

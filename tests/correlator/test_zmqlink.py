@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 
@@ -39,3 +40,19 @@ def test_messages_are_taken_up_to_their_number_and_16_mebibytes(
     link.close()
     assert [message.parts[1][0] for turn in turns for message in turn] == list(range(9))
     assert max(len(turn) for turn in turns) <= most
+
+
+@pytest.mark.slow
+def test_a_handshake_that_is_never_finished_is_ended(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    """A connection that says nothing, and one that begins as ZeroMQ does and then says nothing."""
+    link = Link(context, "tcp://127.0.0.1:*")
+    port = int(link.bind().rpartition(":")[2])
+    began = time.monotonic()
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) for _ in range(2)]
+    connections[1].sendall(b"\xff\0\0\0\0\0\0\0\1\x7f\3")
+    for connection in connections:
+        with connection:
+            while connection.recv(100):
+                pass
+    assert 9 < time.monotonic() - began < 15
+    link.close()

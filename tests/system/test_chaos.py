@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+import select
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from netns import wire
+from corr_cli import Cli
+from netns import Wire, wire
 from programs import AS_ROOT, CORRELATOR, SENSOR, run, running
 from rec_router import until
+
+from common.keys import write_key_file
 
 CHAOS = Path(__file__).parents[1] / "support/chaos.py"
 RELAY = Path(__file__).parents[1] / "support/relay.py"
@@ -70,3 +76,90 @@ def test_a_link_that_breaks_before_the_acknowledgement_loses_nothing_and_stores_
             for process in (here, there):
                 process.kill()
     until(lambda: '"connections": 69' in stored(db), lambda: None)
+
+
+DROP_ONE_IN_TEN = (
+    "add table ip lossy",
+    "add chain ip lossy in { type filter hook input priority 0 ; }",
+    'add rule ip lossy in iifname "{tap}" numgen random mod 10 == 0 counter drop',
+)
+
+
+def drop_packets(pair: Wire) -> None:
+    """Let one packet in ten that reaches the tap's end get lost."""
+    if shutil.which("nft") is None:
+        pytest.skip("needs nft to drop packets")
+    for rule in DROP_ONE_IN_TEN:
+        command = pair.on_tap("nft", rule.replace("{tap}", pair.tap))
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        if done.returncode:
+            pytest.skip(f"cannot drop packets here: {done.stderr.strip()}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lossy", [False, True], ids=["delayed and cut", "delayed, cut and one packet in ten dropped"])
+def test_a_relay_that_delays_and_drops_between_two_namespaces_costs_nothing(
+    data_dir: Path, tmp_path: Path, lossy: bool
+) -> None:
+    """With keys. The relay is at the correlator's end; what is on the wire goes through it late, and is cut often."""
+    db, spool, config = tmp_path / "a.db", tmp_path / "spool", tmp_path / "sensor.toml"
+    config.write_text(
+        "[log]\nbatch_records = 1\n[ship]\nresend_s = 1\nresend_max_s = 2\ngive_up_s = 40\nwindow_frames = 4\n"
+    )
+    correlator_key = write_key_file(tmp_path / "c.key").public
+    cli = Cli(db)
+    cli("sensors", "add", "tap", write_key_file(tmp_path / "s.key").public)
+    serve = (CORRELATOR, "--db", str(db), "serve", "--key", str(tmp_path / "c.key"), "--bind", "tcp://127.0.0.1:5691")
+    read = (
+        SENSOR, "read", str(data_dir / "demo.pcap"), "--ship", f"tcp://198.51.100.2:{PORT}", "--sensor", "tap",
+        "--key", str(tmp_path / "s.key"), "--correlator-key", correlator_key, "--spool", str(spool),
+        "--config", str(config), *AS_ROOT,
+    )  # fmt: skip
+
+    def progress() -> int:
+        rows = cli.json("sensors")
+        return rows[0]["records_stored"] if rows else 0
+
+    with wire() as pair:
+        pair.address()
+        if lossy:
+            drop_packets(pair)
+        relay = pair.on_tap(sys.executable, str(RELAY), PORT, "127.0.0.1", "5691", "198.51.100.2")
+        with (
+            running(*pair.on_tap(*serve)) as correlator,
+            subprocess.Popen(relay, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as between,
+        ):
+            correlator.wait_for("listening on")
+            assert between.stdin is not None
+            assert between.stdout is not None
+            assert between.stdout.readline().startswith("listening")
+
+            def say(*words: str) -> None:
+                assert between.stdin is not None
+                between.stdin.write("".join(f"{word}\n" for word in words))
+                between.stdin.flush()
+
+            say("delay 0.1")
+            with running(*pair.on_talker(*read)) as sensor:
+                for words in (("cut",), ("shut", "cut", "open"), ("cut", "cut")):
+                    before = progress()
+                    until(lambda before=before: progress() > before, pause, "nothing more is stored")
+                    assert sensor.process.poll() is None, sensor.lines
+                    say(*words)
+                assert sensor.process.wait(40) == 0, sensor.lines
+            assert correlator.stop() == 0
+            between.kill()
+        if lossy:
+            shown = run(*pair.on_tap("nft", "list", "table", "ip", "lossy"))[1].decode()
+            dropped = re.search(r"counter packets (\d+)", shown)
+            assert dropped is not None, shown
+            assert int(dropped[1]) > 0
+    assert sorted(path.name for path in spool.iterdir()) == ["lock", "run"]
+    (row,) = cli.json("sensors")
+    assert (row["records_stored"], row["frames_missing"], row["records_refused"]) == (76, 0, 0)
+    assert cli.json("summary", "--protocol", "all")["connections"] == 69
+
+
+def pause() -> None:
+    """Leave the processor to the programs that are waited for."""
+    select.select([], [], [], 0.05)

@@ -132,6 +132,8 @@ def test_a_full_disk_costs_frames_that_the_correlator_counts_and_the_sensor_goes
     (row,) = ask(tmp_path, "sensors")
     assert row["stats"]["packets"] == 7443
     assert row["frames_missing"] == row["stats"]["frames_dropped"] == row["stats"]["frames_lost"]["disk_full"] > 0
+    messages = [alarm["message"] for alarm in ask(tmp_path, "alarms") if alarm["kind"] == "sensor"]
+    assert any("spool" in message for message in messages), messages
 
 
 def wait_for_recovery(sensor: Running) -> None:
