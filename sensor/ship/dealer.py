@@ -20,6 +20,8 @@ KEY_FILE: Final = "sensor.key"
 _RECONNECT_MS: Final = 500
 _RECONNECT_MAX_MS: Final = 10_000
 _CONNECT_TIMEOUT_MS: Final = 5_000
+# An answer has some hundred bytes at most: whoever sends more is cut off, and fills nobody's memory.
+_MAX_ANSWER_BYTES: Final = 64 << 10
 _EVENTS: Final = (
     zmq.EVENT_CONNECTED
     | zmq.EVENT_CONNECT_RETRIED
@@ -71,6 +73,7 @@ class Dealer:
         # Unsent messages are dropped on close: the spool has them.
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.SNDHWM, queued)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, _MAX_ANSWER_BYTES)
         self.socket.setsockopt(zmq.IPV6, 1 if "[" in ship.endpoint else 0)
         self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import zmq
+from corr_cli import Cli
 from corr_flows import NS, batch, flow, header
 from corr_link import Sensor, serving
 
 from common.flowlog import MAX_FRAME_BYTES, encode_frame
+from common.keys import make_key_pair, write_key_file
 from common.link import ACK, FRAME, HELLO, PONG, REFUSED, VERSION, WELCOME, pack_frame, pack_hello, unpack_answer
 
 RUN = 7
@@ -131,6 +133,31 @@ def test_it_is_refused_and_counted_and_the_connection_and_the_others_go_on(db: P
     assert case.counted in said
     assert "Traceback" not in said
     assert rows(db) == {"tap": 2, **({"mallory": case.stored} if case.stored else {})}
+
+
+def test_a_good_key_opens_no_other_way(db: Path, tmp_path: Path) -> None:
+    """The same under CURVE, one after another, so that numbers that were used before come again too."""
+    cli, own, mine = Cli(db), make_key_pair(), make_key_pair()
+    public = write_key_file(tmp_path / "c.key").public
+    cli("sensors", "add", "mallory", mine.public)
+    cli("sensors", "add", "tap", own.public)
+    with serving(db, key=tmp_path / "c.key") as correlator, Sensor(correlator.endpoint, own, public) as honest:
+        honest.hello(header())
+        for number, case in enumerate(CASES, start=1):
+            with Sensor(correlator.endpoint, mine, public) as mallory:
+                assert mallory.hello(header("mallory")).kind == WELCOME
+                for message in case.messages:
+                    mallory.say(message)
+                while mallory.ping().kind != PONG:
+                    pass
+            honest.send(batch([flow(number)], number))
+            assert honest.answered_up_to(number)[-1] == (ACK, 7, number, "")
+        assert correlator.stop() == 0
+        assert correlator.process.stderr is not None
+        said = correlator.process.stderr.read()
+    assert "Traceback" not in said
+    # Frame 1 was refused, and so done with, before a good one came under that number.
+    assert rows(db) == {"tap": len(CASES), "mallory": 1}
 
 
 def test_a_frame_before_a_hello_is_not_answered(db: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,29 @@ def test_kill_and_resume_stores_nothing_twice(db: Path) -> None:
         assert correlator.stop() == 0
     assert count(db) == 40
     assert Cli(db).json("summary")["connections"] == 40
+
+
+def test_a_kill_while_a_commit_waits_leaves_neither_its_rows_nor_its_mark(db: Path) -> None:
+    with serving(db) as correlator, Sensor(correlator.endpoint) as sensor:
+        sensor.hello(header())
+        sensor.send(batch([flow(1)], 1))
+        assert sensor.answer() == (ACK, 7, 1, "")
+        with closing(sqlite3.connect(db, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            sensor.send(batch([flow(2)], 2))
+            assert sensor.hears_nothing()
+            correlator.kill()
+    assert count(db) == 1
+    with serving(db) as correlator, Sensor(correlator.endpoint) as sensor:
+        assert sensor.hello(header()) == (WELCOME, 7, 1, "")
+        sensor.send(batch([flow(2)], 2))
+        sensor.send(batch([flow(2)], 2))
+        assert sensor.answered_up_to(2)[-1] == (ACK, 7, 2, "")
+        sensor.ping()
+        assert correlator.stop() == 0
+    assert count(db) == 2
+    (row,) = Cli(db).json("sensors")
+    assert (row["frames_missing"], row["records_stored"]) == (0, 2)
 
 
 def test_a_ping_is_answered_before_and_after_hello(db: Path) -> None:

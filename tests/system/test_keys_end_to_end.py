@@ -48,3 +48,24 @@ def test_the_how_to_leads_from_no_keys_to_stored_records(data_dir: Path, tmp_pat
     (row,) = json.loads(out)
     # Both runs: what the first one could not send waited in the spool.
     assert (row["sensor"], row["runs"], row["records_refused"]) == ("tap-1", 2, 0)
+
+
+def test_a_running_sensor_says_within_seconds_that_the_correlators_key_is_wrong(data_dir: Path, tmp_path: Path) -> None:
+    db = str(tmp_path / "a.db")
+    for program, name in ((CORRELATOR, "c.key"), (CORRELATOR, "another.key"), (SENSOR, "s.key")):
+        code, public, _ = run(program, "keygen", str(tmp_path / name))
+        assert code == 0
+        (tmp_path / f"{name}.pub").write_bytes(public)
+    (tmp_path / "sensor.toml").write_text("[ship]\ngive_up_s = 20\n")
+    assert run(CORRELATOR, "--db", db, "sensors", "add", "tap-1", str(tmp_path / "s.key.pub"))[0] == 0
+    serve = (CORRELATOR, "--db", db, "serve", "--key", str(tmp_path / "c.key"), "--bind", "tcp://127.0.0.1:*")
+    with running(*serve) as correlator:
+        endpoint = correlator.wait_for("listening on").removeprefix("listening on ")
+        ship = (
+            "--ship", endpoint, "--key", str(tmp_path / "s.key"), "--correlator-key", str(tmp_path / "another.key.pub"),
+            "--sensor", "tap-1", "--spool", str(tmp_path / "spool"), "--config", str(tmp_path / "sensor.toml"),
+        )  # fmt: skip
+        with running(SENSOR, "read", str(data_dir / "demo.pcap"), *ship, *AS_ROOT) as sensor:
+            line = sensor.wait_for("correlator_key is not its key", timeout=10)
+            assert endpoint in line
+        assert correlator.stop() == 0

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import zmq
 from corr_cli import Cli
 from corr_link import serving
 from rec_records import RUN, frame, header
-from rec_router import until
+from rec_router import Router, until
 
 from common.errors import UserError
 from common.flowlog import decode_frame
 from common.keys import KeyPair, make_key_pair, write_key_file
+from common.link import pack_hello
 from sensor.batching import NumberedFrame
 from sensor.config import ShipConfig
-from sensor.ship.dealer import link_keys
+from sensor.ship.dealer import Dealer, link_keys
 from sensor.ship.link import Shipper
 from sensor.ship.spool import Spool
 
@@ -133,6 +135,32 @@ def test_a_key_of_another_sensor_is_told_and_no_frame_is_lost(site):
         shipper = site.ship(correlator.endpoint)
         assert "'roof'" in site.until_said("takes no records of this sensor")
         assert (shipper.waiting, shipper.refused) == (1, 0)
+
+
+@pytest.mark.parametrize(("size", "taken"), [(60_000, True), (70_000, False)])
+def test_an_answer_beyond_64_kib_ends_the_connection_and_a_smaller_one_is_taken(site, size, taken):
+    router = Router(f"ipc://{site.tmp_path}/s")
+    dealer = Dealer(ShipConfig(endpoint=router.endpoint, plaintext=True), None, 10)
+    seen: list[int] = []
+    heard: list[list[bytes]] = []
+
+    def turn() -> None:
+        router.turn()
+        seen.extend(event.kind for event in dealer.events())
+        if dealer.socket.poll(5):
+            heard.append(dealer.socket.recv_multipart())
+
+    try:
+        dealer.socket.send_multipart(pack_hello(header()))
+        until(lambda: heard, turn)
+        heard.clear()
+        router.send_all([bytes(size)])
+        until(lambda: heard or zmq.EVENT_DISCONNECTED in seen, turn)
+        assert [list(map(len, parts)) for parts in heard] == ([[size]] if taken else [])
+        assert (zmq.EVENT_DISCONNECTED in seen) is not taken
+    finally:
+        dealer.close()
+        router.close()
 
 
 class TestKeys:
