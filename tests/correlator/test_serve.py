@@ -7,12 +7,15 @@ import socket
 import sqlite3
 import subprocess
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corr_cli import Cli
 from corr_flows import batch, flow, header, parts
 from corr_link import Sensor, command, environment, serving
+from rec_router import until
 
 from common.flowlog import encode_frame
 from common.link import ACK, PONG, REFUSED, WELCOME
@@ -175,6 +178,34 @@ def test_statistics_alarms_and_gaps_are_kept(db: Path) -> None:
     found = {(item["kind"], item["message"][:26]): item for item in Cli(db).json("alarms")}
     (raised,) = [item for (kind, _), item in found.items() if kind == "sensor-threshold"]
     assert raised["message"].startswith("10.0.0.1:1044 -> 192.0.2.1:3128: sensor tap saw 11 s, limit 10 s")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words", "state"),
+    [
+        ({"packets": 1000}, {"packets": 1100, "kernel_drops": 11}, "lost 11 of 111 packets", "losing packets"),
+        ({}, {"frames_dropped": 3}, "its spool was full and dropped 3 frames", "spool filling"),
+        ({}, {"spool_bytes": 300 << 20}, f"{300 << 20} bytes wait in its spool", "spool filling"),
+        ({"packets": 9}, {"packets": 9, "time_ns": 1001 * 10**9}, "has seen no packet for 1000 s", "no traffic"),
+    ],
+    ids=["loses packets", "loses frames", "fills its spool", "sees no traffic"],
+)
+def test_what_a_sensor_tells_of_itself_raises_alarms_and_is_its_state(
+    db: Path, before: dict[str, Any], after: dict[str, Any], words: str, state: str
+) -> None:
+    with serving(db) as correlator, Sensor(correlator.endpoint) as sensor:
+        sensor.hello(header())
+        for sequence, changes in enumerate((before, after), start=1):
+            told = SensorStats(10**9, "1.0", "eth0")._replace(**changes)
+            sensor.send(batch([told], sequence, kind="stats"))
+        sensor.answered_up_to(2)
+        # It is known for a sensor on a link, and not a file's, once its contact is noted: every five seconds.
+        until(lambda: Cli(db).json("sensors")[0]["state"] == state, partial(sensor.hears_nothing, 100))
+        assert correlator.stop() == 0
+    (alarm,) = [alarm for alarm in Cli(db).json("alarms") if alarm["kind"] == "sensor"]
+    assert (alarm["sensor"], alarm["severity"]) == ("tap", "high")
+    assert words in alarm["message"]
+    assert Cli(db).json("sensors")[0]["version"] == "1.0"
 
 
 def test_a_sensor_that_falls_silent_raises_an_alarm_about_itself(db: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,9 @@ def test_a_relay_that_delays_and_drops_between_two_namespaces_costs_nothing(
         rows = cli.json("sensors")
         return rows[0]["records_stored"] if rows else 0
 
+    def more_than(before: int) -> bool:
+        return progress() > before
+
     with wire() as pair:
         pair.address()
         if lossy:
@@ -142,8 +146,7 @@ def test_a_relay_that_delays_and_drops_between_two_namespaces_costs_nothing(
             say("delay 0.1")
             with running(*pair.on_talker(*read)) as sensor:
                 for words in (("cut",), ("shut", "cut", "open"), ("cut", "cut")):
-                    before = progress()
-                    until(lambda before=before: progress() > before, pause, "nothing more is stored")
+                    until(partial(more_than, progress()), pause, "nothing more is stored")
                     assert sensor.process.poll() is None, sensor.lines
                     say(*words)
                 assert sensor.process.wait(40) == 0, sensor.lines

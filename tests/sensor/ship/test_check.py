@@ -18,6 +18,7 @@ from rec_router import Router
 from common import flowlog
 from common.errors import UserError
 from common.keys import make_key_pair, write_key_file
+from common.link import LINK_VERSION, VERSION, WELCOME
 from sensor.config import SensorConfig, ShipConfig
 from sensor.ship.check import _why, check_way
 
@@ -182,6 +183,32 @@ def test_versions_that_differ(site, monkeypatch):
     with serving(site.db, key=site.key) as correlator:
         said = site.wrong(correlator.endpoint)
     assert "versions differ (batch version 99, this program reads 1): upgrade the older side" in said
+
+
+class OtherVersion(Router):
+    """A correlator of a link to come."""
+
+    def send(self, peer, parts):
+        assert parts[0] == WELCOME
+        super().send(peer, [VERSION, (LINK_VERSION + 1).to_bytes(2, "big")])
+
+
+def test_a_correlator_of_another_link(site):
+    router, ending = OtherVersion(f"ipc://{site.tmp_path}/s"), threading.Event()
+
+    def serve():
+        while not ending.is_set():
+            router.turn()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        said = site.wrong(router.endpoint, plaintext=True)
+    finally:
+        ending.set()
+        thread.join(10)
+        router.close()
+    assert f"speaks version {LINK_VERSION + 1} of the link, this sensor {LINK_VERSION}: upgrade the older one" in said
 
 
 def test_a_correlator_that_does_not_answer(site):
