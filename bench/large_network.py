@@ -18,7 +18,7 @@ START_NS: Final = 1_756_684_800 * SECOND  # Monday, 1 September 2025, UTC
 CLIENTS: Final = 2_000
 SERVICES: Final = 40_000
 TEN_MILLION: Final = 10_000_000
-_TUNNELS, _BEACONS = 200, 300  # among ten million flows
+_TUNNELS, _BEACONS = 200, 200  # among ten million flows
 # How much goes on in each hour of a working day; at the weekend a share of it.
 _HOURS = (3, 2, 2, 2, 2, 3, 6, 18, 52, 80, 92, 90, 66, 82, 94, 90, 80, 58, 28, 14, 10, 8, 6, 4)
 _WEEKEND = 0.15
@@ -71,14 +71,14 @@ class Network:
         ]
         ports = [service for service in self.services if service.kind in ("tls", "http", "ssh")]
         share = flows / TEN_MILLION
-        self.tunnels = [(dice.randrange(CLIENTS), dice.choice(ports)) for _ in range(max(2, round(_TUNNELS * share)))]
+        self.tunnels = [(dice.randrange(CLIENTS), dice.choice(ports)) for _ in range(max(1, round(_TUNNELS * share)))]
         self.beacons = [
             (
                 dice.randrange(CLIENTS),
                 dice.choice(ports)._replace(kind="beacon"),
                 dice.choice((300, 600, 900, 1800, 3600)),
             )
-            for _ in range(max(2, round(_BEACONS * share)))
+            for _ in range(round(_BEACONS * share))
         ]
 
     def popular(self, dice: random.Random) -> Service:
@@ -144,14 +144,9 @@ def _service(dice: random.Random, number: int) -> Service:
     kind, port, protocol, _ = dice.choices(_KINDS, [weight for *_, weight in _KINDS])[0]
     # Some addresses have several services; names of one place share an ending.
     address = (0x5D000000 | ((number // 5 * 4 + number % 4) * 2_654_435 + 65_537) % 0xFFFFFF).to_bytes(4, "big")
-    host = None
-    if kind == "tls" or kind == "http":  # noqa: PLR1714
-        host = (
-            f"{dice.choice(_WORDS)}{number % 7}.site-{number * 7919 % SERVICES:05}.example"
-            if dice.random() < 0.5
-            else None
-        )
-    return _known(dice, kind, address, port, protocol, host)
+    host = f"{dice.choice(_WORDS)}{number % 7}.site-{number * 7919 % SERVICES:05}.example"
+    named = kind in ("tls", "http") and number % 2
+    return _known(dice, kind, address, port, protocol, host if named else None)
 
 
 def _known(

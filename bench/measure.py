@@ -27,6 +27,10 @@ class Plan(NamedTuple):
     flood: int
     """SYNs in the flood of the memory table."""
     scratch: Path
+    flows: int
+    """In the large store."""
+    store: Path | None
+    """A large store to ask, instead of a new one."""
 
 
 class Cost(NamedTuple):
@@ -62,10 +66,10 @@ def cost(command: Sequence[str]) -> Cost:
     return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 
 
-def rounds(commands: Mapping[str, Sequence[str]], count: int) -> dict[str, list[Cost]]:
+def rounds(commands: Mapping[str, Sequence[str]], count: int, patience_s: float = PATIENCE_S) -> dict[str, list[Cost]]:
     """Run all commands in turn, ``count`` times after one warm-up.
 
-    A command that takes longer than PATIENCE_S to warm up has run once for all: that is its figure.
+    A command that takes longer than ``patience_s`` to warm up has run once for all: that is its figure.
     """
     costs: dict[str, list[Cost]] = {}
     impatient = set()
@@ -76,12 +80,29 @@ def rounds(commands: Mapping[str, Sequence[str]], count: int) -> dict[str, list[
             taken = cost(command)
             if number:
                 costs[name].append(taken)
-            elif taken.wall_s > PATIENCE_S:
+            elif taken.wall_s > patience_s:
                 impatient.add(name)
                 costs[name] = [taken]
             else:
                 costs[name] = []
     return costs
+
+
+def environment(name: str, lock_name: str) -> Path | None:
+    """Return the Python of a peer's own environment, made on first use; None where it cannot be installed."""
+    directory = TMP / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
+    lock = HERE.parent / "requirements" / lock_name
+    python, installed = directory / "bin/python", directory / "installed.txt"
+    if not installed.exists() or installed.read_text() != lock.read_text():
+        say(f"installing {lock.name} in {directory}")
+        TMP.mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        # Wheels alone: what would have to be compiled counts as not available.
+        if subprocess.run([*pip, "--only-binary", ":all:", "-r", lock], check=False).returncode:
+            return None
+        installed.write_text(lock.read_text())
+    return python
 
 
 def median(values: Sequence[float]) -> float:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from measure import HERE, PATIENCE_S, SHAPES, TMP, Cost, Plan, capture, median, ratio, rounds, say, verdict
+from measure import HERE, PATIENCE_S, SHAPES, Cost, Plan, capture, environment, median, ratio, rounds, verdict
 
 FLOW_TOOLS = ("softflowd", "nfpcapd", "argus")
 LEAST_FLOW_TOOLS, LEAST_NFSTREAM = 3, 12
 STANDARD = "mixed"  # the budgets are for this one; the other shapes are extremes of it
-_LOCK = HERE.parent / "requirements/bench.txt"
 
 
 def beside_peers(plan: Plan) -> list[str]:
@@ -95,16 +92,6 @@ def _details(packets: int, costs: dict[str, list[Cost]]) -> list[str]:
 
 
 def _nfstream() -> Sequence[str] | None:
-    """Return the command that reads a capture with nfstream, installed on first use; None where it cannot be."""
-    environment = TMP / f"nfstream-{sys.version_info.major}.{sys.version_info.minor}"
-    python, installed = environment / "bin/python", environment / "installed.txt"
-    if not installed.exists() or installed.read_text() != _LOCK.read_text():
-        say(f"installing {_LOCK.name} in {environment}")
-        TMP.mkdir(exist_ok=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-        # Wheels alone: what would have to be compiled counts as not available.
-        if subprocess.run([*pip, "--only-binary", ":all:", "-r", _LOCK], check=False).returncode:
-            return None
-        installed.write_text(_LOCK.read_text())
-    return [str(python), str(HERE / "nfstream_read.py")]
+    """Return the command that reads a capture with nfstream; None where it cannot be installed."""
+    python = environment("nfstream", "bench.txt")
+    return None if python is None else [str(python), str(HERE / "nfstream_read.py")]

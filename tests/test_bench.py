@@ -6,9 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from common.flowlog import Batch, check_file_header, decode_payload, scan_frames
+from common.records import FlowRecord, check_flow
 
 
 @pytest.fixture
@@ -53,9 +57,51 @@ def test_the_flow_log_is_written_read_and_imported(bench: Path) -> None:
     assert len(re.findall(r"^\| .* \| [\d,]+ \| ", done.stdout, re.MULTILINE)) == 6
 
 
-@pytest.mark.parametrize("arguments", [("--write", "--only", "steady"), ("--only", "nothing"), ("--flood", "0")])
+@pytest.mark.parametrize(
+    "arguments", [("--write", "--only", "steady"), ("--only", "nothing"), ("--flood", "0"), ("--flows", "0")]
+)
 def test_what_makes_no_sense_is_refused_before_anything_is_measured(bench: Path, arguments: tuple[str, ...]) -> None:
     done = run(bench, *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert not (bench / "tmp").exists()
+
+
+def write_month(bench: Path, target: Path, *arguments: str) -> list[Path]:
+    subprocess.run([sys.executable, str(bench / "large_flows.py"), str(target), *arguments], check=True, timeout=50)
+    return sorted(target.iterdir())
+
+
+def batches(log: Path) -> list[Batch]:
+    data = memoryview(log.read_bytes())
+    return [decode_payload(frame.payload) for frame in scan_frames(data, check_file_header(data))]  # type: ignore[union-attr]
+
+
+def test_a_months_flow_logs_are_those_of_a_sensor_and_the_same_every_time(bench: Path, tmp_path: Path) -> None:
+    logs = write_month(bench, tmp_path / "one", "--flows", "10000")
+    assert [log.name for log in logs] == [f"day-{day:02}.flowlog" for day in range(1, 31)]
+    again = write_month(bench, tmp_path / "two", "--flows", "10000")
+    assert [log.read_bytes() for log in logs] == [log.read_bytes() for log in again]
+    flows: dict[int, list[FlowRecord]] = {}
+    for log in logs:
+        header, *frames = batches(log)
+        assert header.kind == "header"
+        assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
+        records = [FlowRecord._make(row[:]) for frame in frames for row in frame.records]
+        assert [record.end_ns for record in records] == sorted(record.end_ns for record in records)
+        for frame in frames:
+            assert frame.first_ns == min(row[FlowRecord._fields.index("start_ns")] for row in frame.records)
+        for record in records:
+            check_flow(record)
+            assert record.closed_ns in (None, record.end_ns)
+            flows.setdefault(record.flow_id, []).append(record)
+    assert len(flows) == 10_000
+    long_ones = [parts for parts in flows.values() if len(parts) > 1]
+    assert long_ones
+    for parts in flows.values():
+        assert [part.part for part in parts] == list(range(len(parts)))
+        assert [part.end_reason is None for part in parts] == [True] * (len(parts) - 1) + [False]
+        assert all(one.end_ns == other.start_ns for one, other in pairwise(parts))
+    assert {record.protocol for parts in flows.values() for record in parts} == {6, 17}
+    hosts = [parts[0].host for parts in flows.values() if parts[0].server_port in (80, 443) and parts[0].protocol == 6]
+    assert 0.3 < sum(host is not None for host in hosts) / len(hosts) < 0.7

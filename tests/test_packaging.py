@@ -22,7 +22,7 @@ import pytest
 import common
 
 PACKAGES = {"sensor", "correlator", "common"}
-LOCKS = ("bench", "build", "correlator", "dev", "interop", "lock", "metrics", "pypcap", "sensor")
+LOCKS = ("bench", "build", "correlator", "dev", "duckdb", "interop", "lock", "metrics", "pypcap", "sensor")
 
 
 @pytest.fixture(scope="session")
