@@ -18,15 +18,20 @@ def large(plan: Plan) -> list[str]:
     say(f"flow logs of {flows:,} flows: {made}")
     logs = write_month(made, flows)
     store = plan.store
-    parts = []
+    parts: list[list[str]] = []
+
+    def done(part: list[str]) -> None:
+        parts.append(part)
+        say("\n".join(["", *part, ""]))  # for the whole takes long
+
     if store is None:
         store = Path(f"{made}.db")
         say(f"importing them into {store}")
-        parts.append(ingest_table(ingest(store, logs, flows), flows))
-    parts.append(size_table(store, flows))
+        done(ingest_table(ingest(store, logs, flows), flows))
+    done(size_table(store, flows))
     say("asking")
     who = examples(store)
-    parts.append(queries_table(store, who, plan.rounds, made.with_suffix(".questions.tsv")))
+    done(queries_table(store, who, plan.rounds, made.with_suffix(".questions.tsv")))
     say("asking others")
-    parts.append(beside_others(store, logs, who, plan.rounds, made))
+    done(beside_others(store, logs, who, plan.rounds, made))
     return [line for part in parts for line in (*part, "")][:-1]
