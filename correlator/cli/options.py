@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,14 @@ import click
 from common.addresses import parse_endpoint
 from common.settings import load_settings
 from common.textrecords import protocol_number
-from common.timespan import parse_time
+from correlator.cli.when import EXAMPLES, Span, checked_range, moment, span
 from correlator.config import Settings
 from correlator.rows import Selection
 from correlator.store.database import Built, Store, reading
 
 DEFAULT_DB: Final = "tunnelwatch.db"
 DB_VARIABLE: Final = "TUNNELWATCH_DB"
+_NOW: Final = "tunnelwatch now_ns"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -38,9 +40,17 @@ class Place(NamedTuple):
 def time_ns(text: str) -> int:
     """Return nanoseconds since 1970 of a time on the command line."""
     try:
-        return parse_time(text)
-    except (ValueError, OverflowError) as error:
+        return moment(text, now_ns())
+    except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def now_ns() -> int:
+    """Return the time that relative times count from: one and the same for all of a command."""
+    meta = click.get_current_context().meta
+    if _NOW not in meta:
+        meta[_NOW] = time.time_ns()
+    return int(meta[_NOW])
 
 
 def endpoint(text: str) -> tuple[str, int | None]:
@@ -119,8 +129,23 @@ def with_place(command: F) -> F:
 
 
 _WHO_AND_WHEN: Final = (
-    click.option("--since", type=time_ns, metavar="TIME", help="From this time on (ISO 8601 or epoch)"),
-    click.option("--until", type=time_ns, metavar="TIME", help="Before this time; records count by start"),
+    click.option(
+        "--since",
+        type=time_ns,
+        metavar="TIME",
+        help=f"From this time on, UTC unless it has an offset: {EXAMPLES}",
+    ),
+    click.option(
+        "--until",
+        type=time_ns,
+        metavar="TIME",
+        help="Before this time, in the same words, or now; records count by start",
+    ),
+    click.option(
+        "--period",
+        metavar="TIME",
+        help="The period that holds this time, or the whole day where TIME is a day; instead of --since and --until",
+    ),
     click.option("--client", type=address, metavar="IP", help="One client"),
     click.option("--server", type=endpoint, metavar="IP[:PORT]", help="One server or service"),
 )
@@ -146,9 +171,10 @@ def _with_selection(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         server, server_port = kwargs.pop("server") or (None, None)
+        since_ns, until_ns = _range(kwargs["place"], kwargs.pop("since"), kwargs.pop("until"), kwargs.pop("period"))
         chosen = Selection(
-            since_ns=kwargs.pop("since"),
-            until_ns=kwargs.pop("until"),
+            since_ns=since_ns,
+            until_ns=until_ns,
             client=kwargs.pop("client"),
             server=server,
             server_port=server_port,
@@ -161,6 +187,25 @@ def _with_selection(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
     for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[no-any-return] # options keep what they decorate
+
+
+def _range(place: Place, since: int | None, until: int | None, period: str | None) -> tuple[int | None, int | None]:
+    try:
+        if period is None:
+            checked_range(since, until)
+            return since, until
+        if since is not None or until is not None:
+            raise click.UsageError("--period stands alone: leave --since and --until out, or --period")
+        return _span_of(period, place)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _span_of(text: str, place: Place) -> Span:
+    at = now_ns()
+    span(text, at, 1)  # a mistake in the text is told before the database is looked for
+    with reading(place.db) as store:
+        return span(text, at, store.built.period_ns)
 
 
 def format_options(command: F) -> F:
