@@ -15,8 +15,14 @@ class Selection(NamedTuple):
     since_ns: int | None = None
     until_ns: int | None = None
     client: str | None = None
+    """An address, or a network in CIDR."""
     server: str | None = None
+    """An address, or a network in CIDR."""
     server_port: int | None = None
+    server_ports: tuple[int, int] | None = None
+    """The first and the last of a range of ports."""
+    host: str | None = None
+    """A name in lower case, or ``*.example.com`` for all names below one."""
     protocol: int | None = 6
     wire: bool = False
     """Count IP bytes and not payload bytes."""

@@ -69,6 +69,15 @@ def address(text: str) -> str:
     return found
 
 
+def host_name(text: str) -> str:
+    """Return a host's name, or a pattern of names, on the command line in its one spelling."""
+    name = text.strip().lower().removesuffix(".")
+    plain = name.removeprefix("*.")
+    if not plain or "*" in plain or len(plain) > 253 or not plain.isprintable() or " " in plain:
+        raise click.BadParameter(f"not a host name: {text!r:.80}; write www.example.com or *.example.com")
+    return name
+
+
 def protocol(text: str) -> int | None:
     """Return a protocol's number, None for all."""
     if text.lower() == "all":
@@ -148,6 +157,7 @@ _WHO_AND_WHEN: Final = (
     ),
     click.option("--client", type=address, metavar="IP", help="One client"),
     click.option("--server", type=endpoint, metavar="IP[:PORT]", help="One server or service"),
+    click.option("--host", type=host_name, metavar="NAME", help="One host name, or *.example.com for all below one"),
 )
 _WHAT: Final = (
     click.option(
@@ -178,6 +188,7 @@ def _with_selection(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
             client=kwargs.pop("client"),
             server=server,
             server_port=server_port,
+            host=kwargs.pop("host"),
             protocol=kwargs.pop("protocol", None),
             wire=kwargs.pop("wire", False),
         )

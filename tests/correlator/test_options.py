@@ -8,13 +8,11 @@ import pytest
 from corr_cli import Cli
 from corr_flows import NS, batch, flow, flow_log
 
-from correlator.cli import options
-
 
 @pytest.fixture
 def in_2003(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let it be a quarter of an hour after the paper's last record."""
-    monkeypatch.setattr(options.time, "time_ns", lambda: 1_069_767_837_000_000_000)
+    monkeypatch.setattr("correlator.cli.options.time.time_ns", lambda: 1_069_767_837_000_000_000)
 
 
 @pytest.mark.usefixtures("in_2003")
