@@ -72,7 +72,7 @@ def _values(
 
 
 def _where_named(chosen: Selection, part: Segment) -> tuple[str, dict[str, Any]]:
-    clause, values = where(chosen, part.table.time_column, part.since_ns, part.until_ns)
+    clause, values = where(chosen._replace(host=None), part.table.time_column, part.since_ns, part.until_ns)
     if chosen.host is None:
         return clause, values
     below = chosen.host.startswith("*.")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 
+from common.errors import UserError
 from correlator.rows import Selection
 
 _CHANNEL_TESTS: Final = (
     ("c.protocol = :protocol", "protocol"),
-    ("c.client = :client", "client"),
-    ("c.server = :server", "server"),
     ("c.server_port = :server_port", "server_port"),
 )
 
@@ -62,6 +62,15 @@ def where(
         if value is not None:
             tests.append(test)
             values[name] = value
+    for name in ("client", "server"):
+        wanted = getattr(chosen, name)
+        if wanted is not None:
+            tests.append(_address_test(f"c.{name}", name, wanted, values))
+    if chosen.server_ports is not None:
+        tests.append("c.server_port BETWEEN :first_port AND :last_port")
+        values["first_port"], values["last_port"] = chosen.server_ports
+    if chosen.host is not None:
+        raise UserError("--host is answered by 'evolution' alone so far: leave it out, or look at 'top hosts'")
     if since_ns is not None:
         tests.append(f"{time_column} >= :since")
         values["since"] = since_ns
@@ -69,3 +78,20 @@ def where(
         tests.append(f"{time_column} < :until")
         values["until"] = until_ns
     return ("WHERE " + " AND ".join(tests) if tests else ""), values
+
+
+def _address_test(column: str, name: str, wanted: str, values: dict[str, Any]) -> str:
+    """Return the test of a column of addresses as text; a network's are those that begin like its whole octets."""
+    if "/" not in wanted:
+        values[name] = wanted
+        return f"{column} = :{name}"
+    network = ip_network(wanted)
+    if network.version != 4:
+        raise UserError(f"networks of IPv6 cannot be asked for yet, and {wanted} is one: give an address")
+    octets = -(-network.prefixlen // 8)
+    tests = []
+    for index, part in enumerate(network.subnets(new_prefix=8 * octets)):
+        begin = ".".join(str(part.network_address).split(".")[:octets])
+        values[f"{name}{index}"] = begin if octets == 4 else f"{begin}.*" if octets else "*.*"
+        tests.append(f"{column} GLOB :{name}{index}")
+    return f"({' OR '.join(tests)})"
