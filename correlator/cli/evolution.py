@@ -161,8 +161,12 @@ def _times(along: Buckets) -> tuple[float, float]:
 
 def _title(question: _Question) -> str:
     chosen = question.chosen
-    server = chosen.server
-    if server is not None and chosen.server_port is not None:
-        server = endpoint_text(server, chosen.server_port)
+    server, port = chosen.server, chosen.server_port
+    if server is not None and port is not None:
+        server = endpoint_text(server, port)
+    elif port is not None:
+        server = f"port {port}"
+    if chosen.server_ports is not None:
+        server = " ".join(filter(None, (server, "ports {}-{}".format(*chosen.server_ports))))
     who = " -> ".join(name for name in (chosen.client, server, chosen.host) if name is not None)
     return f"{question.by} per {question.per} (UTC), {who or 'all'}"

@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
-from common.addresses import parse_endpoint
 from common.settings import load_settings
 from common.textrecords import protocol_number
+from correlator.cli import who
 from correlator.cli.when import EXAMPLES, Span, checked_range, moment, span
 from correlator.config import Settings
 from correlator.rows import Selection
@@ -23,6 +23,7 @@ from correlator.store.database import Built, Store, reading
 DEFAULT_DB: Final = "tunnelwatch.db"
 DB_VARIABLE: Final = "TUNNELWATCH_DB"
 _NOW: Final = "tunnelwatch now_ns"
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -39,10 +40,7 @@ class Place(NamedTuple):
 
 def time_ns(text: str) -> int:
     """Return nanoseconds since 1970 of a time on the command line."""
-    try:
-        return moment(text, now_ns())
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    return _read(lambda words: moment(words, now_ns()), text)
 
 
 def now_ns() -> int:
@@ -54,28 +52,30 @@ def now_ns() -> int:
 
 
 def endpoint(text: str) -> tuple[str, int | None]:
-    """Return (address, port or None) of an endpoint on the command line."""
-    try:
-        return parse_endpoint(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    """Return (address or network, port or None) of a server on the command line."""
+    return _read(who.endpoint, text)
 
 
 def address(text: str) -> str:
-    """Return an address on the command line in its one spelling."""
-    found, port = endpoint(text)
-    if port is not None:
-        raise click.BadParameter(f"an address without a port is wanted, not {text!r}")
-    return found
+    """Return an address, or a network, on the command line in its one spelling."""
+    return _read(who.address, text)
+
+
+def ports(text: str) -> who.Ports:
+    """Return the first and the last of a range of ports on the command line."""
+    return _read(who.ports, text)
 
 
 def host_name(text: str) -> str:
     """Return a host's name, or a pattern of names, on the command line in its one spelling."""
-    name = text.strip().lower().removesuffix(".")
-    plain = name.removeprefix("*.")
-    if not plain or "*" in plain or len(plain) > 253 or not plain.isprintable() or " " in plain:
-        raise click.BadParameter(f"not a host name: {text!r:.80}; write www.example.com or *.example.com")
-    return name
+    return _read(who.host_name, text)
+
+
+def _read(read: Callable[[str], T], text: str) -> T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def protocol(text: str) -> int | None:
@@ -155,8 +155,11 @@ _WHO_AND_WHEN: Final = (
         metavar="TIME",
         help="The period that holds this time, or the whole day where TIME is a day; instead of --since and --until",
     ),
-    click.option("--client", type=address, metavar="IP", help="One client"),
-    click.option("--server", type=endpoint, metavar="IP[:PORT]", help="One server or service"),
+    click.option("--client", type=address, metavar="IP|NET", help="One client, or a network such as 10.1.0.0/16"),
+    click.option(
+        "--server", type=endpoint, metavar="IP|NET[:PORT]", help="One server or service, or those of a network"
+    ),
+    click.option("--port", type=ports, metavar="N[-M]", help="One port of servers, or a range of them"),
     click.option("--host", type=host_name, metavar="NAME", help="One host name, or *.example.com for all below one"),
 )
 _WHAT: Final = (
@@ -181,6 +184,7 @@ def _with_selection(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         server, server_port = kwargs.pop("server") or (None, None)
+        server_port, server_ports = _ports(server_port, kwargs.pop("port"))
         since_ns, until_ns = _range(kwargs["place"], kwargs.pop("since"), kwargs.pop("until"), kwargs.pop("period"))
         chosen = Selection(
             since_ns=since_ns,
@@ -188,6 +192,7 @@ def _with_selection(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
             client=kwargs.pop("client"),
             server=server,
             server_port=server_port,
+            server_ports=server_ports,
             host=kwargs.pop("host"),
             protocol=kwargs.pop("protocol", None),
             wire=kwargs.pop("wire", False),
@@ -198,6 +203,14 @@ def _with_selection(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
     for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[no-any-return] # options keep what they decorate
+
+
+def _ports(of_server: int | None, asked: who.Ports | None) -> tuple[int | None, who.Ports | None]:
+    if asked is None:
+        return of_server, None
+    if of_server is not None:
+        raise click.UsageError("a port in --server, and --port: leave one of them out")
+    return (asked[0], None) if asked[0] == asked[1] else (None, asked)
 
 
 def _range(place: Place, since: int | None, until: int | None, period: str | None) -> tuple[int | None, int | None]:

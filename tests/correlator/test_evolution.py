@@ -103,6 +103,19 @@ def test_a_plot_is_drawn_when_asked_for(castro: Cli) -> None:
     assert "\x1b" not in result.out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--client", "10.1.1.9", "--server", "10.1.2.2:3128"), "10.1.1.9 -> 10.1.2.2:3128"),
+        (("--port", "80"), "port 80"),
+        (("--client", "10.1.0.0/16", "--server", "10.1.2.2", "--port", "1-9999"), "10.1.0.0/16 -> 10.1.2.2 ports 1-9999"),
+        (("--host", "*.example.com"), "*.example.com"),
+    ],
+)  # fmt: skip
+def test_a_plot_says_whose_it_is(castro: Cli, arguments: tuple[str, ...], words: str) -> None:
+    assert castro("evolution", "--plot", *arguments).out.splitlines()[0] == f"connections per period (UTC), {words}"
+
+
 def test_a_terminal_gets_a_plot_and_a_pipe_the_numbers(castro: Cli) -> None:
     words = command("--db", castro.db, "evolution")
     piped = subprocess.run(words, capture_output=True, env=environment(), timeout=30, check=True)
