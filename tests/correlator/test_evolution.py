@@ -108,7 +108,7 @@ def test_a_plot_is_drawn_when_asked_for(castro: Cli) -> None:
     [
         (("--client", "10.1.1.9", "--server", "10.1.2.2:3128"), "10.1.1.9 -> 10.1.2.2:3128"),
         (("--port", "80"), "port 80"),
-        (("--client", "10.1.0.0/16", "--server", "10.1.2.2", "--port", "1-9999"), "10.1.0.0/16 -> 10.1.2.2 ports 1-9999"),
+        (("--client", "10.0.0.0/8", "--server", "10.1.2.2", "--port", "1-99"), "10.0.0.0/8 -> 10.1.2.2 ports 1-99"),
         (("--host", "*.example.com"), "*.example.com"),
     ],
 )  # fmt: skip
