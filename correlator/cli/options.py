@@ -23,6 +23,7 @@ from correlator.store.database import Built, Store, reading
 DEFAULT_DB: Final = "tunnelwatch.db"
 DB_VARIABLE: Final = "TUNNELWATCH_DB"
 _NOW: Final = "tunnelwatch now_ns"
+_DISPLAY: Final = "tunnelwatch display"
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -232,8 +233,37 @@ def _span_of(text: str, place: Place) -> Span:
         return span(text, at, store.built.period_ns)
 
 
+class Display(NamedTuple):
+    """How tables are shown to people."""
+
+    raw: bool = False
+    pager: bool = True
+
+
+def display() -> Display:
+    """Return how the command that runs shows its tables."""
+    found: Display = click.get_current_context().meta.get(_DISPLAY, Display())
+    return found
+
+
+def _display_options(command: F) -> F:
+    def keep(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's own way
+        known = ctx.meta.get(_DISPLAY, Display())
+        ctx.meta[_DISPLAY] = known._replace(**{str(param.name): value})
+
+    for flag, text in (
+        ("--pager/--no-pager", "Show tables longer than the screen with $PAGER, or less  [default: pager]"),
+        ("--raw", "Numbers in tables as JSON has them: bytes, seconds, ISO 8601"),
+    ):
+        default = Display._field_defaults[flag.split("/")[0].strip("-")]
+        command = click.option(flag, is_flag=True, default=default, expose_value=False, callback=keep, help=text)(
+            command
+        )
+    return command
+
+
 def format_options(command: F) -> F:
-    """Add --json, --ndjson and --csv, and hand the command the one chosen, or ``table``."""
+    """Add --json, --ndjson and --csv, and hand the command the one chosen, or ``table``; and how tables are shown."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -242,7 +272,7 @@ def format_options(command: F) -> F:
             raise click.UsageError("one of --json, --ndjson and --csv at a time")
         return command(*args, form=chosen[0] if chosen else "table", **kwargs)
 
-    wrapped: Any = wrapper
+    wrapped: Any = _display_options(wrapper)
     for name, text in (
         ("csv", "Print csv"),
         ("ndjson", "Print one JSON object per line"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import click
+
+from correlator.cli.options import display
 from correlator.render import machine
 from correlator.render.table import FIGURES, Column, print_table
 from correlator.views.tree import Node, flattened, record
@@ -23,7 +27,7 @@ def print_nodes(nodes: Sequence[Node], form: str, titles: Sequence[Column]) -> N
         machine.write_csv(flattened(nodes), sys.stdout)
     else:
         name, *counts = titles
-        print_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
+        show_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
 
 
 def print_records(
@@ -41,7 +45,19 @@ def print_records(
     elif form == "csv":
         machine.write_csv(records, sys.stdout, names)
     else:
-        print_table(columns, records, empty)
+        show_table(columns, records, empty)
+
+
+def show_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]], empty: str = EMPTY) -> None:
+    """Print a table for people as --raw and --no-pager say."""
+    wanted = display()
+    print_table(columns, records, empty, raw=wanted.raw, page=_page if wanted.pager else None)
+
+
+def _page(lines: Iterable[str]) -> None:
+    # Colours go through, and lines that are too long are scrolled to and not folded; whoever set LESS is heeded.
+    os.environ.setdefault("LESS", "-RS")
+    click.echo_via_pager(lines)
 
 
 def _indented(nodes: Iterable[Node], level: int) -> Iterator[dict[str, Any]]:
