@@ -15,8 +15,11 @@ import click
 from common.settings import load_settings
 from common.textrecords import protocol_number
 from correlator.cli import who
+from correlator.cli.naming import Find
 from correlator.cli.when import EXAMPLES, Span, checked_range, moment, span
 from correlator.config import Settings
+from correlator.names.book import Book
+from correlator.render.table import printable
 from correlator.rows import Selection
 from correlator.store.database import Built, Store, reading
 
@@ -238,6 +241,8 @@ class Display(NamedTuple):
 
     raw: bool = False
     pager: bool = True
+    names: bool | None = None
+    """None: where the configuration has some."""
 
 
 def display() -> Display:
@@ -253,6 +258,7 @@ def _display_options(command: F) -> F:
 
     for flag, text in (
         ("--pager/--no-pager", "Show tables longer than the screen with $PAGER, or less  [default: pager]"),
+        ("--names/--no-names", "Names beside addresses  [default: where [names] in the configuration says so]"),
         ("--raw", "Numbers in tables as JSON has them: bytes, seconds, ISO 8601"),
     ):
         default = Display._field_defaults[flag.split("/")[0].strip("-")]
@@ -260,6 +266,28 @@ def _display_options(command: F) -> F:
             command
         )
     return command
+
+
+def name_finder() -> Find | None:
+    """Return what finds names for the command that runs, None for no names; what it has to say comes at the end."""
+    wanted = display().names
+    if wanted is False:
+        return None
+    ctx = click.get_current_context()
+    place = _place_of(ctx)
+    settings = place.settings().names
+    if not settings.hosts_file and not settings.reverse_dns:
+        if wanted:
+            raise click.UsageError("no names are configured: give a --config with hosts_file or reverse_dns in [names]")
+        return None
+    book = Book(settings, Path(f"{place.db}-names"), now_ns())
+
+    @ctx.call_on_close
+    def _end() -> None:
+        for line in book.close():
+            click.echo(f"warning: {printable(line)}", err=True)
+
+    return book.names
 
 
 def format_options(command: F) -> F:

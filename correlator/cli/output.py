@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from correlator.cli.options import display
+from correlator.cli.naming import named, named_table
+from correlator.cli.options import display, name_finder
 from correlator.render import machine
 from correlator.render.table import FIGURES, Column, print_table
 from correlator.views.tree import Node, flattened, record
@@ -19,38 +20,42 @@ EMPTY = "nothing is stored for this selection"
 
 def print_nodes(nodes: Sequence[Node], form: str, titles: Sequence[Column]) -> None:
     """Print the levels of a view; ``titles`` are the first level's own columns."""
-    if form == "json":
-        machine.write_json(map(record, nodes), sys.stdout)
-    elif form == "ndjson":
-        machine.write_ndjson(map(record, nodes), sys.stdout)
-    elif form == "csv":
-        machine.write_csv(flattened(nodes), sys.stdout)
+    if form == "csv":
+        print_records(flattened(nodes), form, ())
+    elif form != "table":
+        print_records(map(record, nodes), form, ())
     else:
         name, *counts = titles
         show_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
 
 
 def print_records(
-    records: Iterable[dict[str, Any]],
+    records: Iterable[Mapping[str, Any]],
     form: str,
     columns: Sequence[Column],
     names: Sequence[str] | None = None,
     empty: str = EMPTY,
 ) -> None:
     """Print flat records; ``names`` are the csv columns when there may be no record to take them from."""
+    if form == "table":
+        show_table(columns, records, empty)
+        return
+    find = name_finder()
+    if find is not None:
+        records = named(records, find)
     if form == "json":
         machine.write_json(records, sys.stdout)
     elif form == "ndjson":
         machine.write_ndjson(records, sys.stdout)
-    elif form == "csv":
-        machine.write_csv(records, sys.stdout, names)
     else:
-        show_table(columns, records, empty)
+        machine.write_csv(records, sys.stdout, names)
 
 
 def show_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]], empty: str = EMPTY) -> None:
     """Print a table for people as --raw and --no-pager say."""
-    wanted = display()
+    wanted, find = display(), name_finder()
+    if find is not None:
+        columns, records = named_table(columns, records, find)
     print_table(columns, records, empty, raw=wanted.raw, page=_page if wanted.pager else None)
 
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from corr_castro import ndjson
 from corr_cli import Cli
@@ -162,7 +163,8 @@ def test_records_for_programs_are_written_while_they_come(form: str, capsys: pyt
         written.append(capsys.readouterr().out)
         yield {"n": 10}
 
-    print_records(rows(), form.removeprefix("--"), [])
+    with click.Context(click.Command("any")):
+        print_records(rows(), form.removeprefix("--"), [])
     assert written[0].count("9") == 1
 
 
