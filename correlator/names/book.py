@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from correlator.config import NamesSettings
 from correlator.names.cache import Cache
 from correlator.names.hosts import Hosts, read_hosts
-from correlator.names.reverse import Limits, Reverse
+from correlator.names.reverse import Answer, Limits, Reverse
+
+_NOBODY: Final = ""
+"""What stands for DNS itself in the cache."""
 
 
 class Book:
@@ -29,7 +33,12 @@ class Book:
         found = {address: self._hosts.names[address] for address in wanted if address in self._hosts.names}
         if self._reverse is not None and self._cache is not None:
             rest = [address for address in wanted if address not in found]
-            self._cache.keep(self._reverse.ask([address for address in rest if address not in self._cache]))
+            unknown = [address for address in rest if address not in self._cache]
+            if unknown and _NOBODY not in self._cache:
+                answers = self._reverse.ask(unknown)
+                # A server that answered nothing at all is let alone for as long as one address would be.
+                dead = [Answer(_NOBODY, None, failed=True)] if answers and all(a.failed for a in answers) else []
+                self._cache.keep([*answers, *dead])
             found |= {address: name for address in rest if (name := self._cache.name(address)) is not None}
         return found
 

@@ -73,6 +73,20 @@ def test_a_dead_server_costs_a_view_no_more_than_its_limit(castro: Cli, tmp_path
         assert castro("--config", path, "clients", "--json").err == "", "it is let alone for a minute"
 
 
+def test_a_dead_server_is_let_alone_for_all_addresses(tmp_path: Path) -> None:
+    addresses = [f"10.0.0.{number}" for number in range(20)]
+    with serving(DnsServer(ANSWERS, silent=True)) as server:
+        settings = NamesSettings(reverse_dns=True, servers=(server.endpoint,), timeout_s=0.3, max_lookups=5)
+        first = Book(settings, tmp_path / "cache", 0)
+        first.names(addresses)
+        first.close()
+        asked = len(server.asked)
+        second = Book(settings, tmp_path / "cache", 0)
+        assert second.names(addresses) == {}
+        assert second.close() == []
+        assert len(server.asked) == asked
+
+
 def test_json_keeps_addresses_and_adds_names_on_every_level(castro: Cli, hosts: Path, tmp_path: Path) -> None:
     path = config(tmp_path, hosts_file=str(hosts))
     plain = castro.json("clients", "--depth", "3")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -148,3 +151,10 @@ def test_any_text_is_a_time_that_64_bits_hold_or_is_refused(text: str) -> None:
             assert all(abs(time_ns) < 1 << 63 for time_ns in read())
         except ValueError:
             continue
+
+
+def test_every_time_in_the_documentation_means_what_it_says_there(repo_root: Path) -> None:
+    page = (repo_root / "docs" / "asking.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| (2\S+Z) \|$", page, re.MULTILINE)
+    assert len(rows) > 10
+    assert {text: iso_time(moment(text, NOW)) for text, _ in rows} == dict(rows)
