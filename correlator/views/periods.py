@@ -19,11 +19,11 @@ def period_view(
     below = grouped(minutes, lambda row: row.start_ns - row.start_ns % period_ns)
     by_minute = grouped(flows, lambda flow: flow.figures.first_ns - flow.figures.first_ns % MINUTE_NS)
     return [
-        _bucket(
+        bucket_node(
             "period",
             period,
             tuple(
-                _bucket("minute", minute, tuple(map(flow_node, by_minute.get(minute.start_ns, ()))))
+                bucket_node("minute", minute, tuple(map(flow_node, by_minute.get(minute.start_ns, ()))))
                 for minute in below.get(period.start_ns, ())
             ),
         )
@@ -31,6 +31,7 @@ def period_view(
     ]
 
 
-def _bucket(name: str, row: BucketRow, children: tuple[Node, ...]) -> Node:
+def bucket_node(name: str, row: BucketRow, children: tuple[Node, ...] = ()) -> Node:
+    """Return the node of a period or a minute."""
     counts = {"clients": row.clients, "services": row.services}
     return Node({name: iso_time(row.start_ns)}, counts, row.figures, children)

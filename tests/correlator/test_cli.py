@@ -18,7 +18,7 @@ from corr_link import command, environment
 from common.textrecords import FLOW_COLUMNS
 from correlator.cli import main
 
-VIEWS = ["clients", "servers", "periods", "flows", "top", "bottom", "alarms", "sensors", "summary"]
+VIEWS = ["clients", "servers", "periods", "slots", "flows", "top", "bottom", "alarms", "sensors", "summary"]
 FIGURES = {
     "connections",
     "packets_out",
