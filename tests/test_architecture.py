@@ -51,7 +51,6 @@ UNTESTED: frozenset[str] = frozenset(
         "correlator.views.clients",
         "correlator.views.figures",
         "correlator.views.merge",
-        "correlator.views.periods",
         "correlator.views.servers",
         "correlator.views.summary",
         "correlator.views.tree",

@@ -74,7 +74,8 @@ def test_the_table_and_csv(week: Cli) -> None:
     assert week("slots", "--csv").out.startswith("slot,periods,connections,")
 
 
-def test_shorter_periods_make_more_slots(week: Cli, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("week")
+def test_shorter_periods_make_more_slots(tmp_path: Path) -> None:
     config = tmp_path / "quarter.toml"
     config.write_text("[store]\nperiod_s = 900\n")
     other = Cli(tmp_path / "quarter.db")
