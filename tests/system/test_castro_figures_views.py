@@ -237,13 +237,25 @@ def test_f08_batch_run_over_a_log(data_dir: Path, tmp_path: Path) -> None:
     """The programs as a user runs them: read a capture into a log, take the log in, and say what it came to."""
     log, db = str(tmp_path / "test.flowlog"), ("--db", str(tmp_path / "test.db"))
     assert run(SENSOR, "read", str(data_dir / "demo.pcap"), "-w", log)[0] == 0
-    code, out, err = run(CORRELATOR, "import", log, *db)
-    assert (code, out, err) == (0, b"", "76 records stored, 0 duplicates, 0 bad\n")
+    code, out, err = run(CORRELATOR, "import", "-v", log, *db)
+    *records, end = err.splitlines()
+    assert (code, out, len(records), end) == (0, b"", 76, "76 records stored, 0 duplicates, 0 bad")
     code, echoed, _ = run(CORRELATOR, "flows", "--parts", "--ndjson", "--protocol", "all", *db)
     assert len(echoed.splitlines()) == 76
     code, summary, _ = run(CORRELATOR, "summary", "--json", *db)
     truth = Truth(of_sensor(echoed.decode()))
     assert json.loads(summary)["bytes_out"] == sum(record.bytes_out for record in truth.all)
+
+
+def test_f08_every_record_of_the_paper_is_echoed(cli: Cli, tmp_path: Path) -> None:
+    log = tmp_path / "paper.ndjson"
+    log.write_text(corr_castro.ndjson())
+    said = cli("import", "-v", log).err.splitlines()
+    assert said[0] == (
+        "2003-11-24T14:30:17Z import tcp 10.1.1.9:1118 -> 10.1.2.2:8080: packets 4 out, 3 in, bytes 35 out, 116 in, 0 s"
+    )
+    assert said[21:] == ["21 records stored, 0 duplicates, 0 bad"]
+    assert len(cli("import", log).err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("view", ["clients", "servers", "periods"])
