@@ -45,7 +45,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, 
 def test_every_command_has_help_with_an_example(cli: Cli, path: tuple[str, ...]) -> None:
     result = cli(*path, "-h")
     assert result.code == 0
-    assert "Example:" in result.out
+    assert re.search(r"^  Example:\n    tunnelwatch", result.out, re.MULTILINE), "each example is a line of its own"
     assert max(map(len, result.out.splitlines())) <= 110
 
 
