@@ -17,6 +17,7 @@ from typing import Any
 from corr_cli import Cli
 from corr_flows import NS, batch, header
 from corr_strategies import moments, traffic
+from corr_truth import range_options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ def single_import(arrived: Sequence[tuple[str, FlowRecord]], *options: str) -> l
 def test_any_order_and_repetition_of_batches_gives_the_views_of_one_sorted_import(
     records: list[FlowRecord], rng: random.Random, since: int | None, size: int
 ) -> None:
-    options = () if since is None else ("--since", f"{since // NS}.{since % NS:09d}")
+    options = range_options(since, None)
     arrived = [("tap", record) for record in records]
     batches = [arrived[begin : begin + size] for begin in range(0, len(arrived), size)]
     repeated = batches + rng.choices(batches, k=rng.randrange(4)) + [rng.sample(arrived, min(3, len(arrived)))]
@@ -108,6 +109,10 @@ def frames(sensor: str, records: Sequence[FlowRecord], size: int) -> list[Batch]
     return [batch(chunk, number, sensor=sensor) for number, chunk in enumerate(chunks, 1)]
 
 
+def in_order(since: int | None, until: int | None) -> tuple[int | None, int | None]:
+    return (since, until) if since is None or until is None else (min(since, until), max(since, until))
+
+
 def in_ns(value: float) -> int:
     return round(value * NS)
 
@@ -139,9 +144,7 @@ SUMS = (
 def test_what_stands_below_a_line_adds_up_to_it(
     records: list[FlowRecord], since: int | None, until: int | None, wire: bool
 ) -> None:
-    options = ["--protocol", "all", *(("--wire",) if wire else ())]
-    for name, time in (("--since", since), ("--until", until)):
-        options += [] if time is None else [name, f"{time // NS}.{time % NS:09d}"]
+    options = ["--protocol", "all", *(("--wire",) if wire else ()), *range_options(*in_order(since, until))]
     with database() as (pipeline, cli):
         pipeline.store_records([("tap", record) for record in records], 0)
         for view, with_uptime in SUMS:
@@ -154,9 +157,7 @@ def test_what_stands_below_a_line_adds_up_to_it(
 def test_the_first_levels_of_all_views_add_up_to_the_summary(
     records: list[FlowRecord], since: int | None, until: int | None
 ) -> None:
-    options = ["--protocol", "all"]
-    for name, time in (("--since", since), ("--until", until)):
-        options += [] if time is None else [name, f"{time // NS}.{time % NS:09d}"]
+    options = ["--protocol", "all", *range_options(*in_order(since, until))]
     with database() as (pipeline, cli):
         pipeline.store_records([("tap", record) for record in records], 0)
         summary = cli.json("summary", *options)
