@@ -31,9 +31,11 @@ from correlator.views.clients import client_period_view, client_view
 from correlator.views.periods import minute_flows, period_view
 from correlator.views.servers import server_view
 from correlator.views.slots import slot_view
-from correlator.views.tree import FIGURE_FIELDS, UNSORTED, Node, Sorting, sorted_nodes
+from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, sorted_nodes
 
 _DAY_NS: Final = 86_400 * NS_PER_S
+# Names that some level of a view has; the others are sorted by their last activity then.
+_BELOW: Final = ("client", "server", PORT, "protocol", "client_port")
 _DEPTH = click.option(
     "--depth", type=click.IntRange(1, 3), help="How many levels to show  [default: 1, or 2 with an argument]"
 )
@@ -176,9 +178,9 @@ def _flows(store: Store, chosen: Selection, depth: int) -> Iterable[FlowFigures]
 
 
 def _sorting(asked: dict[str, Any], names: tuple[str, ...], count: str) -> Sorting:
-    known = (*names, count, *FIGURE_FIELDS, *average_fields(count), UNSORTED)
+    known = tuple(dict.fromkeys((*names, count, *FIGURE_FIELDS, *_BELOW, *average_fields(count), UNSORTED)))
     field, turned = sort_field(asked["sort"], known)
-    from_first = field in ("client", "server", "protocol", "slot")
+    from_first = field in _BELOW or field == "slot"
     return Sorting(field, ascending=asked["ascending"] or (from_first != turned))
 
 

@@ -35,6 +35,8 @@ _RAW: Final[Mapping[str, Callable[[Figures], int]]] = {
 }
 
 UNSORTED: Final = "none"
+PORT: Final = "port"
+"""The server's, which its endpoint ends with."""
 _AVERAGE: Final = "_per_"
 
 Row = TypeVar("Row")
@@ -137,12 +139,19 @@ def sort_value(node: Node, field: str) -> Any:
     if _AVERAGE in field:
         value, count = _average_of(field)
         return _RAW[value](node.figures) / node.counts[count]
-    return node.counts[field] if field in node.counts else str(node.names[field])
+    if field == PORT:
+        return int(node.names["server"].rpartition(":")[2])
+    if field in node.counts:
+        return node.counts[field]
+    name = node.names[field]
+    return name if isinstance(name, int) else str(name)
 
 
 def _has(node: Node, field: str) -> bool:
     if _AVERAGE in field:
         return _average_of(field)[1] in node.counts
+    if field == PORT:
+        return "server" in node.names
     return field in _RAW or field in node.counts or field in node.names
 
 

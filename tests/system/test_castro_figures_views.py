@@ -200,6 +200,18 @@ def test_f05_sorted_by_any_field(case: Case, field: str, turn: str) -> None:
     assert found == sorted(found, key=key, reverse=(field != "client") != bool(turn))
 
 
+@pytest.mark.parametrize("turn", ["", "-"])
+def test_f05_sorted_by_ports(case: Case, turn: str) -> None:
+    """The paper's record of a view has the ports as fields of their own."""
+    servers = [node["server"] for node in case.cli.json("servers", "--sort", f"{turn}port")]
+    ports = [int(server.rpartition(":")[2]) for server in servers]
+    assert ports == sorted(ports, reverse=bool(turn))
+    for node in case.cli.json("servers", "--depth", "3", "--sort", f"{turn}client_port"):
+        for client in node["children"]:
+            ports = [flow["client_port"] for flow in client["children"]]
+            assert ports == sorted(ports, reverse=bool(turn))
+
+
 @pytest.mark.parametrize("view", ["clients", "servers", "periods"])
 def test_f06_full_statistics_newest_first(case: Case, view: str) -> None:
     def check(nodes: list[dict[str, Any]]) -> None:
