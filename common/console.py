@@ -22,6 +22,15 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
 class Group(click.Group):
     """A command group whose commands fail in one line: UserError becomes ``error: ...`` and its exit code."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _keep_lines(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Take a command, with the lines of the examples in its help as they are."""
+        _keep_lines(cmd)
+        super().add_command(cmd, name)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the group's own options; its help is written here."""
         with _one_line(ctx):
@@ -31,6 +40,15 @@ class Group(click.Group):
         """Run the command; mend what may go wrong outside of it."""
         with _one_line(ctx):
             return super().invoke(ctx)
+
+
+def _keep_lines(command: click.Command) -> None:
+    """Turn the backslash and b of a raw docstring into the character that keeps click from filling a paragraph."""
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            _keep_lines(one)
 
 
 @contextmanager

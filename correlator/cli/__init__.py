@@ -16,7 +16,7 @@ from correlator.cli.ranking import bottom, top
 from correlator.cli.sensors import sensors
 from correlator.cli.serve import serve
 from correlator.cli.summary import summary
-from correlator.cli.views import clients, periods, servers
+from correlator.cli.views import clients, periods, servers, slots
 
 __all__ = ["main"]
 
@@ -42,6 +42,7 @@ for command in (
     clients,
     servers,
     periods,
+    slots,
     flows,
     top,
     bottom,

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import click
 
+from common.addresses import address_text, endpoint_text
 from common.errors import UserError
+from common.flowlog import Batch
+from common.records import FlowRecord
+from common.textrecords import protocol_name
+from common.timespan import iso_time, seconds
 from correlator.cli.options import Place, built_by, warn_if_built_otherwise, with_place
 from correlator.ingest.importer import Advance, Importer
 from correlator.ingest.inputs import STDIN, Input, opened
-from correlator.ingest.pipeline import Pipeline
+from correlator.ingest.pipeline import Pipeline, Stored
+from correlator.ingest.receiver import Accepted, Refused
 from correlator.render.table import printable
 from correlator.store.database import writing
 from correlator.store.writer import Writer
@@ -26,8 +32,9 @@ _BAR_FROM_BYTES: Final = 1 << 20
 @click.command(name="import", short_help="Read flow logs, ndjson, csv or Zeek conn.log into the database")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--sensor", default="import", show_default=True, help="Where records are from that do not say it")
+@click.option("-v", "--verbose", is_flag=True, help="Every record as it is read, on standard error")
 @with_place
-def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
+def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool) -> None:
     r"""Read recorded flows into the database; - is standard input, gzip is fine.
 
     Takes flow logs, ndjson and csv with the columns of 'tunnelwatch flows', and Zeek conn.log
@@ -37,6 +44,7 @@ def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
     \b
     Example:
       tunnelwatch import office.flowlog
+      tunnelwatch import -v yesterday.flowlog
       zcat conn.*.log.gz | tunnelwatch import -
     """
     if not 0 < len(sensor) <= 255 or not sensor.isprintable():
@@ -46,7 +54,8 @@ def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
     complaints = _Complaints()
     with writing(place.db, built_by(settings)) as store:
         warn_if_built_otherwise(store, settings)
-        importer = Importer(Pipeline(Writer(store), settings.thresholds), sensor, time.time_ns(), complaints.say)
+        pipeline = (_Traced if verbose else Pipeline)(Writer(store), settings.thresholds)
+        importer = Importer(pipeline, sensor, time.time_ns(), complaints.say)
         for name in files:
             complaints.begin()
             try:
@@ -62,6 +71,38 @@ def import_(files: tuple[str, ...], sensor: str, place: Place) -> None:
     click.echo(f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}", err=True)
     if failed or tally.bad:
         click.get_current_context().exit(1)
+
+
+class _Traced(Pipeline):
+    """Says every flow record that it is given."""
+
+    def store_frames(self, frames: Sequence[Batch | Refused], now_ns: int, steady: Container[str] = ()) -> Stored:
+        """Store frames, and say their records once they are committed."""
+        stored = super().store_frames(frames, now_ns, steady)
+        for verdict in stored.verdicts:
+            if isinstance(verdict, Accepted):
+                _trace(verdict.sensor, verdict.flows)
+        return stored
+
+    def store_records(self, arrived: Sequence[tuple[str, FlowRecord]], now_ns: int) -> Stored:
+        """Store records, and say them once they are committed."""
+        stored = super().store_records(arrived, now_ns)
+        for sensor, record in arrived:
+            _trace(sensor, (record,))
+        return stored
+
+
+def _trace(sensor: str, records: Iterable[FlowRecord]) -> None:
+    for record in records:
+        client = endpoint_text(address_text(record.client_ip), record.client_port)
+        server = endpoint_text(address_text(record.server_ip), record.server_port)
+        line = (
+            f"{iso_time(record.start_ns)} {printable(sensor)} {protocol_name(record.protocol)} {client} -> {server}: "
+            f"packets {record.packets_out} out, {record.packets_in} in, "
+            f"bytes {record.payload_bytes_out} out, {record.payload_bytes_in} in, "
+            f"{seconds(record.end_ns - record.start_ns)} s{'' if record.end_reason is not None else ' (open)'}"
+        )
+        click.echo(line, err=True)
 
 
 class _Complaints:

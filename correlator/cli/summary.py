@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from correlator.cli.averages import human_number
 from correlator.cli.options import Place, display, format_options, open_store, selection_options, with_place
 from correlator.render import machine
 from correlator.render.machine import plain
@@ -58,6 +59,7 @@ def _for_people(record: dict[str, Any]) -> dict[str, str]:
             "bytes": f"{human_bytes(record['bytes_out'])} out, {human_bytes(record['bytes_in'])} in",
             "TCP uptime": human_duration(record["tcp_uptime_s"]),
             "channel uptime": human_duration(record["channel_uptime_s"]),
+            "per client": _per_client(record["per_client"]),
             "first connection": human_time(record["first"]) + " UTC",
             "last connection": human_time(record["last"]) + " UTC",
             "last end": human_time(record["last_end"]) + " UTC",
@@ -65,3 +67,11 @@ def _for_people(record: dict[str, Any]) -> dict[str, str]:
     lines["alarms"] = ", ".join(f"{count} {name}" for name, count in record["alarms"].items() if count) or "none"
     lines["sensors"] = ", ".join(record["sensors"]) or "none"
     return lines
+
+
+def _per_client(means: dict[str, float]) -> str:
+    return (
+        f"{human_number(means['services'])} services, {human_number(means['connections'])} connections, "
+        f"{human_bytes(means['bytes_out'])} out, {human_bytes(means['bytes_in'])} in, "
+        f"channel up {human_duration(means['channel_uptime_s'])}, TCP up {human_duration(means['tcp_uptime_s'])}"
+    )

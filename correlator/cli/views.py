@@ -1,4 +1,4 @@
-"""The three views: ``clients``, ``servers`` and ``periods``."""
+"""The views: ``clients``, ``servers``, ``periods`` and ``slots``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from common.timespan import NS_PER_S, parse_time
+from correlator.cli.averages import averages_option, print_levels
 from correlator.cli.options import (
     Place,
     address,
@@ -20,18 +21,21 @@ from correlator.cli.options import (
     sort_options,
     with_place,
 )
-from correlator.cli.output import print_nodes
 from correlator.render.table import Column, human_count
-from correlator.rows import FlowFigures, Selection
+from correlator.rows import BucketRow, ChannelRow, FlowFigures, Selection
 from correlator.store import queries
 from correlator.store.database import Store
-from correlator.store.flows import flow_figures
-from correlator.views.clients import client_view
-from correlator.views.periods import period_view
+from correlator.store.flows import Order, flow_figures, records
+from correlator.views.averages import average_fields
+from correlator.views.clients import client_period_view, client_view
+from correlator.views.periods import minute_flows, period_view
 from correlator.views.servers import server_view
-from correlator.views.tree import FIGURE_FIELDS, Node, Sorting, sorted_nodes
+from correlator.views.slots import slot_view
+from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, sorted_nodes
 
 _DAY_NS: Final = 86_400 * NS_PER_S
+# Names that some level of a view has; the others are sorted by their last activity then.
+_BELOW: Final = ("client", "server", PORT, "protocol", "client_port")
 _DEPTH = click.option(
     "--depth", type=click.IntRange(1, 3), help="How many levels to show  [default: 1, or 2 with an argument]"
 )
@@ -42,24 +46,34 @@ _DEPTH = click.option(
 @with_place
 @selection_options
 @_DEPTH
+@click.option("--by-period", is_flag=True, help="Periods, and not flows, below the services of one client")
+@averages_option("services")
 @sort_options("last")
 @format_options
-def clients(only: str | None, place: Place, chosen: Selection, depth: int | None, form: str, **order: Any) -> None:
+def clients(only: str | None, place: Place, chosen: Selection, depth: int | None, **asked: Any) -> None:
     r"""Show what each client did: client, its services, their flows.
 
     \b
     Example:
       tunnelwatch clients --sort bytes_out -n 10
+      tunnelwatch clients 10.1.1.9 --by-period
+      tunnelwatch clients --averages --sort bytes_out_per_service
       tunnelwatch clients 10.1.1.9 --depth 3
     """
-    sorting = _sorting(order, ("client", "services"))
+    sorting = _sorting(asked, ("client",), "services")
     if only is not None:
         chosen = chosen._replace(client=only)
+    if asked["by_period"] and (chosen.client is None or depth not in (None, 3)):
+        raise click.UsageError("--by-period is for one client, and has three levels: give its address, and no --depth")
     levels = depth or (1 if only is None else 2)
     with open_store(place) as store:
-        nodes = client_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
+        channels = queries.channels(store, chosen)
+        if asked["by_period"]:
+            nodes = client_period_view((row, _periods_of(store, chosen, row)) for row in channels)
+        else:
+            nodes = client_view(channels, _flows(store, chosen, levels), levels)
     columns = (Column("client", "client"), Column("services", "services", human_count, right=True))
-    _print(nodes, sorting, order, form, columns)
+    _print(nodes, sorting, asked, columns, "services")
 
 
 @click.command(short_help="What each service did: service, its clients, their flows")
@@ -67,6 +81,7 @@ def clients(only: str | None, place: Place, chosen: Selection, depth: int | None
 @with_place
 @selection_options
 @_DEPTH
+@averages_option("clients")
 @sort_options("last")
 @format_options
 def servers(
@@ -74,8 +89,7 @@ def servers(
     place: Place,
     chosen: Selection,
     depth: int | None,
-    form: str,
-    **order: Any,
+    **asked: Any,
 ) -> None:
     r"""Show what each service did: service, its clients, their flows.
 
@@ -84,14 +98,14 @@ def servers(
       tunnelwatch servers --sort channel_uptime
       tunnelwatch servers 10.1.2.2:3128
     """
-    sorting = _sorting(order, ("server", "protocol", "clients"))
+    sorting = _sorting(asked, ("server", "protocol"), "clients")
     if only is not None:
         chosen = chosen._replace(server=only[0], server_port=only[1])
     levels = depth or (1 if only is None else 2)
     with open_store(place) as store:
         nodes = server_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
     columns = (Column("server", "server"), Column("clients", "clients", human_count, right=True))
-    _print(nodes, sorting, order, form, columns)
+    _print(nodes, sorting, asked, columns, "clients")
 
 
 @click.command(short_help="What happened when: hour, minute, flows")
@@ -99,9 +113,10 @@ def servers(
 @with_place
 @selection_options
 @_DEPTH
+@averages_option("clients")
 @sort_options("first")
 @format_options
-def periods(day: str | None, place: Place, chosen: Selection, depth: int | None, form: str, **order: Any) -> None:
+def periods(day: str | None, place: Place, chosen: Selection, depth: int | None, **asked: Any) -> None:
     r"""Show what happened when: day and hour, minute, flows (UTC).
 
     \b
@@ -109,15 +124,16 @@ def periods(day: str | None, place: Place, chosen: Selection, depth: int | None,
       tunnelwatch periods
       tunnelwatch periods 2026-11-21 --depth 2
     """
-    sorting = _sorting(order, ("period", "clients", "services"))
+    sorting = _sorting(asked, ("period", "services"), "clients")
     if day is not None:
         chosen = _within_day(chosen, day)
     levels = depth or (1 if day is None else 2)
     with open_store(place) as store:
+        flows = records(store, chosen, Order("start_ns", ascending=True)) if levels > 2 else ()
         nodes = period_view(
             queries.periods(store, chosen),
             queries.minutes(store, chosen) if levels > 1 else (),
-            _flows(store, chosen, levels),
+            minute_flows(flows, wire=chosen.wire),
             store.built.period_ns,
         )
     columns = (
@@ -125,21 +141,52 @@ def periods(day: str | None, place: Place, chosen: Selection, depth: int | None,
         Column("clients", "clients", human_count, right=True),
         Column("services", "services", human_count, right=True),
     )
-    _print(nodes, sorting, order, form, columns)
+    _print(nodes, sorting, asked, columns, "clients")
+
+
+@click.command(short_help="What happens at which time of day: slot, weekday or weekend, periods")
+@with_place
+@selection_options
+@_DEPTH
+@averages_option("periods")
+@sort_options("slot")
+@format_options
+def slots(place: Place, chosen: Selection, depth: int | None, **asked: Any) -> None:
+    r"""Show what happens at which time of day (UTC): slot of the day, weekday or weekend, the periods themselves.
+
+    A slot has all periods that begin at its time of day; their number is of those with records.
+
+    \b
+    Example:
+      tunnelwatch slots --depth 2
+      tunnelwatch slots --averages --client 10.1.1.9 --since 2026-11-01 --until 2026-11-15
+    """
+    sorting = _sorting(asked, ("slot",), "periods")
+    with open_store(place) as store:
+        nodes = slot_view(queries.periods(store, chosen), depth or 1)
+    columns = (Column("slot", "slot (UTC)"), Column("periods", "periods", human_count, right=True))
+    _print(nodes, sorting, asked, columns, "periods")
+
+
+def _periods_of(store: Store, chosen: Selection, row: ChannelRow) -> list[BucketRow]:
+    one = chosen._replace(client=row.client, server=row.server, server_port=row.server_port, protocol=row.protocol)
+    return queries.periods(store, one)
 
 
 def _flows(store: Store, chosen: Selection, depth: int) -> Iterable[FlowFigures]:
     return flow_figures(store, chosen) if depth > 2 else ()
 
 
-def _sorting(order: dict[str, Any], own: tuple[str, ...]) -> Sorting:
-    field, turned = sort_field(order["sort"], (*own, *FIGURE_FIELDS))
-    by_name = field in ("client", "server", "protocol")
-    return Sorting(field, ascending=order["ascending"] or (by_name != turned))
+def _sorting(asked: dict[str, Any], names: tuple[str, ...], count: str) -> Sorting:
+    known = tuple(dict.fromkeys((*names, count, *FIGURE_FIELDS, *_BELOW, *average_fields(count), UNSORTED)))
+    field, turned = sort_field(asked["sort"], known)
+    from_first = field in _BELOW or field == "slot"
+    return Sorting(field, ascending=asked["ascending"] or (from_first != turned))
 
 
-def _print(nodes: list[Node], sorting: Sorting, order: dict[str, Any], form: str, columns: tuple[Column, ...]) -> None:
-    print_nodes(sorted_nodes(nodes, sorting)[: order["limit"]], form, columns)
+def _print(nodes: list[Node], sorting: Sorting, asked: dict[str, Any], columns: tuple[Column, ...], count: str) -> None:
+    shown = sorted_nodes(nodes, sorting)[: asked["limit"]]
+    print_levels(shown, asked["form"], columns, count if asked["averages"] else None)
 
 
 def _within_day(chosen: Selection, day: str) -> Selection:

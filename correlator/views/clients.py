@@ -1,32 +1,49 @@
-"""The client view: client, its services, their flows."""
+"""The client view: client, its services, their flows or periods."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
-from correlator.rows import ChannelRow, FlowFigures
+from correlator.rows import BucketRow, ChannelRow, FlowFigures
+from correlator.views.periods import bucket_node
 from correlator.views.tree import Node, flow_node, grouped, parent
+
+Channel = tuple[str, str, int, int]
 
 
 def client_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], depth: int) -> list[Node]:
     """Return a node per client; ``flows`` are needed at depth 3 only."""
     by_channel = grouped(flows, lambda flow: (flow.client, flow.server, flow.server_port, flow.protocol))
-    return [
-        _client(client, rows, by_channel, depth) for client, rows in grouped(channels, lambda row: row.client).items()
-    ]
+    below = {channel: list(map(flow_node, found)) for channel, found in by_channel.items()}
+    return _clients(channels, below, depth)
 
 
-def _client(
-    client: str, rows: list[ChannelRow], flows: dict[tuple[str, str, int, int], list[FlowFigures]], depth: int
-) -> Node:
+def client_period_view(rows: Iterable[tuple[ChannelRow, Sequence[BucketRow]]]) -> list[Node]:
+    """Return a node per client, with its services and the periods of each."""
+    many = list(rows)
+    below = {
+        _key(row): [bucket_node("period", period)._replace(counts={}) for period in periods] for row, periods in many
+    }
+    return _clients([row for row, _ in many], below, 3)
+
+
+def _key(row: ChannelRow) -> Channel:
+    return row.client, row.server, row.server_port, row.protocol
+
+
+def _clients(channels: Iterable[ChannelRow], below: Mapping[Channel, Sequence[Node]], depth: int) -> list[Node]:
+    return [_client(client, rows, below, depth) for client, rows in grouped(channels, lambda row: row.client).items()]
+
+
+def _client(client: str, rows: list[ChannelRow], below: Mapping[Channel, Sequence[Node]], depth: int) -> Node:
     services = [
         Node(
             {"server": endpoint_text(row.server, row.server_port), "protocol": protocol_name(row.protocol)},
             {},
             row.figures,
-            tuple(flow_node(flow) for flow in flows.get((client, row.server, row.server_port, row.protocol), ())),
+            tuple(below.get(_key(row), ())),
         )
         for row in rows
     ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
 from correlator.rows import ChannelRow, HostRow
-from correlator.views.tree import Node, figures_record, sort_value
+from correlator.views.averages import average
+from correlator.views.tree import Node, figures_record, grouped, sort_value
 from correlator.views.uptime import Interval, bridge, uptime_ns
 
 MEASURES: Final[Mapping[str, str]] = {
@@ -34,6 +36,30 @@ def ranked(nodes: Iterable[Node], by: str, count: int, *, bottom: bool) -> list[
     by_name = sorted(nodes, key=lambda node: node.label)
     best = sorted(by_name, key=lambda node: sort_value(node, field), reverse=not bottom)
     return [Ranked(place, figures_record(node.figures)[field], node) for place, node in enumerate(best[:count], 1)]
+
+
+def lists(nodes: Iterable[Node], by: str, count: int, *, bottom: bool, per: str | None = None) -> list[list[Ranked]]:
+    """Return a list of the most or the least, or one for each client, server or host when ``per`` names that."""
+    if per is None:
+        return [ranked(nodes, by, count, bottom=bottom)]
+    groups = grouped(nodes, lambda node: (node.names[per], node.names.get("protocol") if per == "server" else None))
+    return [ranked(group, by, count, bottom=bottom) for _, group in sorted(groups.items(), key=lambda item: item[0])]
+
+
+def list_average(found: Sequence[Sequence[Ranked]], by: str) -> dict[str, Any]:
+    """Return the average over all values of lists, which are not empty, as the JSON object that is printed."""
+    values = [line.value for one in found for line in one]
+    return {
+        "by": by,
+        "lists": len(found),
+        "entries": len(values),
+        "average": average(_exact_sum(values), len(values)),
+    }
+
+
+def _exact_sum(values: Iterable[float]) -> float | int:
+    many = list(values)
+    return sum(many) if all(isinstance(value, int) for value in many) else math.fsum(many)
 
 
 def ranked_record(line: Ranked) -> dict[str, Any]:
@@ -73,6 +99,14 @@ def host_nodes(hosts: Iterable[HostRow], uptimes: Mapping[str, int]) -> list[Nod
             row.figures._replace(channel_uptime_ns=uptimes.get(row.host, 0)),
         )
         for row in hosts
+    ]
+
+
+def client_host_nodes(client: str, hosts: Iterable[HostRow], uptimes: Mapping[str, int]) -> list[Node]:
+    """Return a node per channel by name of one client."""
+    return [
+        node._replace(names={"client": client, **node.names}, counts={"services": node.counts["services"]})
+        for node in host_nodes(hosts, uptimes)
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from common.timespan import iso_time
 from correlator.detect.alarm import Severity
 from correlator.rows import ChannelRow
+from correlator.views.averages import average, averages
 from correlator.views.figures import total
 from correlator.views.tree import figures_record
 
@@ -22,7 +23,8 @@ def summary(
 ) -> dict[str, Any]:
     """Return the JSON object that the command line prints; times are absent when nothing is stored.
 
-    ``first`` and ``last`` are the first and the last start of a connection, ``last_end`` the last end.
+    ``first`` and ``last`` are the first and the last start of a connection, ``last_end`` the last end;
+    ``per_client`` are the averages over all clients.
     """
     counts = {
         "clients": len({row.client for row in channels}),
@@ -37,6 +39,10 @@ def summary(
             **figures_record(together),
             "last": iso_time(together.last_start_ns),
             "last_end": iso_time(together.last_ns),
+            "per_client": {
+                "services": average(len(channels), counts["clients"]),
+                **averages(together, counts["clients"]),
+            },
         }
     return {
         **counts,

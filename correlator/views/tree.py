@@ -34,6 +34,11 @@ _RAW: Final[Mapping[str, Callable[[Figures], int]]] = {
     "last": lambda figures: figures.last_ns,
 }
 
+UNSORTED: Final = "none"
+PORT: Final = "port"
+"""The server's, which its endpoint ends with."""
+_AVERAGE: Final = "_per_"
+
 Row = TypeVar("Row")
 
 
@@ -52,7 +57,7 @@ class Node(NamedTuple):
 
 
 class Sorting(NamedTuple):
-    """What a view is sorted by, on every level that has the field."""
+    """What a view is sorted by, on every level that has the field; ``UNSORTED`` leaves it as it was read."""
 
     field: str = "last"
     ascending: bool = False
@@ -109,12 +114,19 @@ def flow_node(flow: FlowFigures) -> Node:
 
 
 def sorted_nodes(nodes: Iterable[Node], sorting: Sorting) -> list[Node]:
-    """Return nodes and all below them sorted; ties go by name, and flows newest first by default."""
+    """Return nodes and all below them sorted; ties go by name, and flows newest first by default.
+
+    A level without the field goes by its last activity; without the average, by the value that was averaged.
+    """
+    if sorting.field == UNSORTED:
+        return list(nodes)
     below = [
         node._replace(children=tuple(sorted_nodes(node.children, sorting))) if node.children else node for node in nodes
     ]
     by_name = sorted(below, key=lambda node: node.label)
-    field = sorting.field if all(_has(node, sorting.field) for node in below) else "last"
+    field = sorting.field
+    if not all(_has(node, field) for node in below):
+        field = field.partition(_AVERAGE)[0] if _AVERAGE in field else "last"
     if field == "last" and sorting.field == "last" and all("flow_id" in node.names for node in below):
         field = "first"
     return sorted(by_name, key=lambda node: sort_value(node, field), reverse=not sorting.ascending)
@@ -124,11 +136,29 @@ def sort_value(node: Node, field: str) -> Any:
     """Return what a node is sorted by."""
     if field in _RAW:
         return _RAW[field](node.figures)
-    return node.counts[field] if field in node.counts else str(node.names[field])
+    if _AVERAGE in field:
+        value, count = _average_of(field)
+        return _RAW[value](node.figures) / node.counts[count]
+    if field == PORT:
+        return int(node.names["server"].rpartition(":")[2])
+    if field in node.counts:
+        return node.counts[field]
+    name = node.names[field]
+    return name if isinstance(name, int) else str(name)
 
 
 def _has(node: Node, field: str) -> bool:
+    if _AVERAGE in field:
+        return _average_of(field)[1] in node.counts
+    if field == PORT:
+        return "server" in node.names
     return field in _RAW or field in node.counts or field in node.names
+
+
+def _average_of(field: str) -> tuple[str, str]:
+    """Return the value and the count of an average: ``bytes_out`` and ``services`` of ``bytes_out_per_service``."""
+    value, _, of = field.partition(_AVERAGE)
+    return value, f"{of}s"
 
 
 def flattened(nodes: Iterable[Node], above: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:

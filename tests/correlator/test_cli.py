@@ -18,7 +18,7 @@ from corr_link import command, environment
 from common.textrecords import FLOW_COLUMNS
 from correlator.cli import main
 
-VIEWS = ["clients", "servers", "periods", "flows", "top", "bottom", "alarms", "sensors", "summary"]
+VIEWS = ["clients", "servers", "periods", "slots", "flows", "top", "bottom", "alarms", "sensors", "summary"]
 FIGURES = {
     "connections",
     "packets_out",
@@ -45,7 +45,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, 
 def test_every_command_has_help_with_an_example(cli: Cli, path: tuple[str, ...]) -> None:
     result = cli(*path, "-h")
     assert result.code == 0
-    assert "Example:" in result.out
+    assert re.search(r"^  Example:\n    tunnelwatch", result.out, re.MULTILINE), "each example is a line of its own"
     assert max(map(len, result.out.splitlines())) <= 110
 
 
