@@ -77,6 +77,16 @@ class MetricsSettings(Struct, frozen=True, kw_only=True):
     bind: str = ""
 
 
+class NamesSettings(Struct, frozen=True, kw_only=True):
+    """[names]: names beside addresses in what commands print."""
+
+    hosts_file: str = ""
+    reverse_dns: bool = False
+    servers: tuple[str, ...] = ()
+    timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
+    max_lookups: Annotated[int, Meta(ge=1, le=10_000)] = 256
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a configuration file may say."""
 
@@ -85,3 +95,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     sensors: SensorLimits = SensorLimits()
     serve: ServeSettings = ServeSettings()
     metrics: MetricsSettings = MetricsSettings()
+    names: NamesSettings = NamesSettings()

@@ -10,20 +10,22 @@ from correlator.views.figures import Figures
 
 
 class Selection(NamedTuple):
-    """Which records a question is about; None means all. Clients and servers are addresses, or networks in CIDR."""
+    """Which records a question is about; None means all."""
 
     since_ns: int | None = None
     until_ns: int | None = None
     client: str | None = None
+    """An address, or a network in CIDR."""
     server: str | None = None
+    """An address, or a network in CIDR."""
     server_port: int | None = None
+    server_ports: tuple[int, int] | None = None
+    """The first and the last of a range of ports."""
+    host: str | None = None
+    """A name in lower case, or ``*.example.com`` for all names below one."""
     protocol: int | None = 6
     wire: bool = False
     """Count IP bytes and not payload bytes."""
-    server_ports: tuple[int, int] | None = None
-    """The lowest and the highest that are meant."""
-    host: str | None = None
-    """A name that clients asked for, or ``*.example.com`` for all below it."""
 
 
 class ChannelRow(NamedTuple):

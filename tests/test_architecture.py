@@ -24,7 +24,6 @@ UNTESTED: frozenset[str] = frozenset(
     (
         "correlator.cli.alarms",
         "correlator.cli.flows",
-        "correlator.cli.options",
         "correlator.cli.output",
         "correlator.cli.summary",
         "correlator.detect.alarm",

@@ -22,7 +22,9 @@ import pytest
 import common
 
 PACKAGES = {"sensor", "correlator", "common"}
-LOCKS = ("bench", "build", "correlator", "dev", "duckdb", "interop", "lock", "metrics", "pypcap", "sensor")
+LOCKS = (
+    "bench", "build", "correlator", "dev", "duckdb", "interop", "lock", "metrics", "plot", "pypcap", "sensor",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +123,7 @@ class TestWheel:
         assert "Private :: Do Not Upload" in metadata.get_all("Classifier", [])
 
     def test_each_part_asks_only_for_what_it_needs(self, metadata: Message) -> None:
-        needs: dict[str, set[str]] = {"": set(), "sensor": set(), "correlator": set(), "metrics": set()}
+        needs: dict[str, set[str]] = {"": set(), "sensor": set(), "correlator": set(), "metrics": set(), "plot": set()}
         for requirement in metadata.get_all("Requires-Dist", []):
             name = re.split(r"[ ;<>=!~\[]", requirement)[0]
             extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
@@ -131,6 +133,7 @@ class TestWheel:
         assert not needs[""] & {"pypcap", "sqlite-utils", "rich", "dpkt"}
         assert not needs["sensor"] & needs["correlator"]
         assert needs["metrics"] == {"prometheus-client"}
+        assert needs["plot"] == {"matplotlib"}
         assert not needs["metrics"] & (needs[""] | needs["sensor"] | needs["correlator"])
 
     def test_it_runs_where_it_is_installed(self, wheel: Path, tmp_path: Path, extensions: list[str]) -> None:
@@ -209,7 +212,7 @@ def test_every_pin_has_hashes_and_no_address(repo_root: Path, name: str) -> None
         assert re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
 
 
-@pytest.mark.parametrize("name", ["build", "correlator", "metrics", "sensor"])
+@pytest.mark.parametrize("name", ["build", "correlator", "metrics", "plot", "sensor"])
 def test_the_parts_are_pinned_to_what_is_tested(repo_root: Path, name: str) -> None:
     assert _pins(repo_root, name).items() <= _pins(repo_root, "dev").items()
 

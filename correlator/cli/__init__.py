@@ -7,6 +7,7 @@ import click
 from common.console import CONTEXT_SETTINGS, Group, version_option
 from correlator.cli.alarms import alarms
 from correlator.cli.config import config
+from correlator.cli.evolution import evolution
 from correlator.cli.flows import flows
 from correlator.cli.import_ import import_
 from correlator.cli.keygen import keygen
@@ -45,6 +46,7 @@ for command in (
     flows,
     top,
     bottom,
+    evolution,
     alarms,
     sensors,
     keygen,

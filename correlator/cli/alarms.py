@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 import click
 from click.core import ParameterSource
 
-from common.addresses import endpoint_text
 from common.console import say
 from common.errors import UserError
 from common.timespan import iso_time
@@ -22,6 +21,7 @@ from correlator.cli.options import (
     with_place,
 )
 from correlator.cli.output import print_records
+from correlator.cli.who import holds
 from correlator.detect.alarm import Severity
 from correlator.render import machine
 from correlator.render.table import Column, human_count, human_time, print_fields
@@ -166,10 +166,10 @@ def _list(ctx: click.Context, wanted: _Wanted) -> None:
     with open_store(wanted.place) as store:
         rows = [
             row
-            for row in select_alarms(store.conn, wanted.chosen)
+            for row in select_alarms(store.conn, wanted.chosen._replace(client=None))
             if Severity(row.severity).rank >= least
             and (row.acknowledged_ns is None or not wanted.only_new)
-            and _is_on(row, wanted.chosen)
+            and holds(wanted.chosen, row.client, row.server, row.host)
         ]
     print_records(map(alarm_record, rows[: wanted.limit]), wanted.form, _COLUMNS, empty="no alarms")
     if wanted.fail_on and any(row.acknowledged_ns is None for row in rows if _is_as_severe(row, wanted.fail_on)):
@@ -179,14 +179,6 @@ def _list(ctx: click.Context, wanted: _Wanted) -> None:
 
 def _is_as_severe(row: AlarmRow, severity: str) -> bool:
     return Severity(row.severity).rank >= Severity(severity).rank
-
-
-def _is_on(row: AlarmRow, chosen: Selection) -> bool:
-    if chosen.server is None or row.server is None:
-        return chosen.server is None
-    if chosen.server_port is not None:
-        return row.server == endpoint_text(chosen.server, chosen.server_port)
-    return row.server.rpartition(":")[0].strip("[]") == chosen.server
 
 
 def _the_one(found: list[AlarmRow], prefix: str) -> AlarmRow:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import click
 
-from correlator.cli.output import EMPTY, label, print_nodes
-from correlator.render import machine
-from correlator.render.table import FIGURES, Column, human_bytes, human_duration, print_table
+from correlator.cli.output import label, print_nodes, print_records, show_table
+from correlator.render.table import FIGURES, Column, human_bytes, human_duration
 from correlator.views.averages import average_fields, average_key, averaged_record, flat_record
 from correlator.views.tree import Node
 
@@ -41,15 +39,13 @@ def print_levels(nodes: Sequence[Node], form: str, titles: Sequence[Column], cou
     if form == "table":
         name, *counts = titles
         figures = FIGURES if count is None else _columns(count)
-        print_table([Column("label", name.title), *counts, *figures], _rows(nodes, count, 0), EMPTY)
+        show_table([Column("label", name.title), *counts, *figures], _rows(nodes, count, 0))
     elif count is None:
         print_nodes(nodes, form, titles)
-    elif form == "json":
-        machine.write_json((averaged_record(node, count) for node in nodes), sys.stdout)
-    elif form == "ndjson":
-        machine.write_ndjson((averaged_record(node, count) for node in nodes), sys.stdout)
+    elif form == "csv":
+        print_records((flat_record(node, count) for node in nodes), form, ())
     else:
-        machine.write_csv((flat_record(node, count) for node in nodes), sys.stdout)
+        print_records((averaged_record(node, count) for node in nodes), form, ())
 
 
 def _columns(count: str) -> Iterator[Column]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import click
+
+from correlator.cli.naming import named, named_table
+from correlator.cli.options import display, name_finder
 from correlator.render import machine
 from correlator.render.table import FIGURES, Column, print_table
 from correlator.views.tree import Node, flattened, record
@@ -15,33 +20,49 @@ EMPTY = "nothing is stored for this selection"
 
 def print_nodes(nodes: Sequence[Node], form: str, titles: Sequence[Column]) -> None:
     """Print the levels of a view; ``titles`` are the first level's own columns."""
-    if form == "json":
-        machine.write_json(map(record, nodes), sys.stdout)
-    elif form == "ndjson":
-        machine.write_ndjson(map(record, nodes), sys.stdout)
-    elif form == "csv":
-        machine.write_csv(flattened(nodes), sys.stdout)
+    if form == "csv":
+        print_records(flattened(nodes), form, ())
+    elif form != "table":
+        print_records(map(record, nodes), form, ())
     else:
         name, *counts = titles
-        print_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
+        show_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
 
 
 def print_records(
-    records: Iterable[dict[str, Any]],
+    records: Iterable[Mapping[str, Any]],
     form: str,
     columns: Sequence[Column],
     names: Sequence[str] | None = None,
     empty: str = EMPTY,
 ) -> None:
     """Print flat records; ``names`` are the csv columns when there may be no record to take them from."""
+    if form == "table":
+        show_table(columns, records, empty)
+        return
+    find = name_finder()
+    if find is not None:
+        records = named(records, find)
     if form == "json":
         machine.write_json(records, sys.stdout)
     elif form == "ndjson":
         machine.write_ndjson(records, sys.stdout)
-    elif form == "csv":
-        machine.write_csv(records, sys.stdout, names)
     else:
-        print_table(columns, records, empty)
+        machine.write_csv(records, sys.stdout, names)
+
+
+def show_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]], empty: str = EMPTY) -> None:
+    """Print a table for people as --raw and --no-pager say."""
+    wanted, find = display(), name_finder()
+    if find is not None:
+        columns, records = named_table(columns, records, find)
+    print_table(columns, records, empty, raw=wanted.raw, page=_page if wanted.pager else None)
+
+
+def _page(lines: Iterable[str]) -> None:
+    # Colours go through, and lines that are too long are scrolled to and not folded; whoever set LESS is heeded.
+    os.environ.setdefault("LESS", "-RS")
+    click.echo_via_pager(lines)
 
 
 def _indented(nodes: Iterable[Node], level: int) -> Iterator[dict[str, Any]]:

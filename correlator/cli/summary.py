@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from correlator.cli.averages import human_number
-from correlator.cli.options import Place, format_options, open_store, selection_options, with_place
+from correlator.cli.options import Place, display, format_options, open_store, selection_options, with_place
 from correlator.render import machine
+from correlator.render.machine import plain
 from correlator.render.table import human_bytes, human_count, human_duration, human_time, print_fields
 from correlator.rows import Selection
 from correlator.store import queries
@@ -46,7 +47,7 @@ def summary(place: Place, chosen: Selection, form: str) -> None:
     elif form == "csv":
         machine.write_csv([record], sys.stdout)
     else:
-        print_fields(_for_people(record))
+        print_fields(plain(record) if display().raw else _for_people(record))
 
 
 def _for_people(record: dict[str, Any]) -> dict[str, str]:

@@ -42,6 +42,11 @@ def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, columns: Iterab
         writer.writerow([cell(record.get(name)) for name in names])
 
 
+def plain(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return a record with its values as csv has them."""
+    return {name: cell(value) for name, value in record.items()}
+
+
 def cell(value: Any) -> str:
     """Return a value as csv has it: nothing is empty, lists and maps are JSON."""
     if value is None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from os import terminal_size
 from typing import Any, Final, NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from common.console import printable
+from correlator.render.machine import cell
 
+_MEASURED: Final = 1000
+"""Rows that a table's widths are taken from; the rest is written as it comes."""
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -74,30 +77,50 @@ FIGURES: Final = (
 )
 
 
-def print_table(columns: Sequence[Column], records: Iterable[Mapping[str, Any]], empty: str) -> None:
-    """Print a table to standard output; headings stand out on a terminal, elsewhere it is plain text."""
-    rows = [[_cell(column, record.get(column.key)) for column in columns] for record in records]
-    if not rows:
+def print_table(
+    columns: Sequence[Column],
+    records: Iterable[Mapping[str, Any]],
+    empty: str,
+    *,
+    raw: bool = False,
+    page: Callable[[Iterable[str]], None] | None = None,
+) -> None:
+    """Print a table to standard output; headings stand out on a terminal, elsewhere it is plain text.
+
+    ``raw`` leaves values as JSON has them. A table that is longer than the terminal goes to ``page``, line by line.
+    """
+    rows = ([_cell(column, record.get(column.key), raw=raw) for column in columns] for record in records)
+    first = list(islice(rows, _MEASURED))
+    if not first:
         sys.stderr.write(empty + "\n")
-    elif sys.stdout.isatty():
-        _print_rich(columns, rows)
+        return
+    screen = shutil.get_terminal_size() if sys.stdout.isatty() else None
+    lines = _lines(columns, first, rows, screen)
+    if screen is not None and page is not None and len(first) + 1 >= screen.lines:
+        page(lines)
     else:
-        _print_plain(columns, rows)
+        sys.stdout.writelines(lines)
 
 
-def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    console = Console(file=sys.stdout, highlight=False)
-    widths = _widths(columns, rows)
-    shown = _fitting(columns, widths, console.width)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for index in shown:
-        column = columns[index]
-        # A width of its own, so that a terminal that is too narrow folds lines and cuts no number.
-        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True, width=widths[index])
-    for row in rows:
-        table.add_row(*(Text(row[index]) for index in shown))
-    console.width = max(console.width, sum(widths[index] + 2 for index in shown))
-    console.print(table)
+def _lines(
+    columns: Sequence[Column],
+    first: Sequence[Sequence[str]],
+    rest: Iterable[Sequence[str]],
+    screen: terminal_size | None,
+) -> Iterator[str]:
+    """Yield a table's lines, as wide as its first rows need; a longer cell further below sticks out."""
+    titles = [column.title for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(titles, *first, strict=True)]
+    shown = range(len(columns)) if screen is None else _fitting(columns, widths, screen.columns)
+
+    def line(row: Sequence[str]) -> str:
+        cells = (row[i].rjust(widths[i]) if columns[i].right else row[i].ljust(widths[i]) for i in shown)
+        return "  ".join(cells).rstrip()
+
+    bold = screen is not None and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    yield (f"\x1b[1m{line(titles)}\x1b[0m" if bold else line(titles)) + "\n"
+    for row in chain(first, rest):
+        yield line(row) + "\n"
 
 
 def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
@@ -110,21 +133,6 @@ def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> li
     return shown
 
 
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    titled = [[column.title for column in columns], *rows]
-    return [max(map(len, cells)) for cells in zip(*titled, strict=True)]
-
-
-def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    widths = _widths(columns, rows)
-    for row in [[column.title for column in columns], *rows]:
-        cells = (
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for column, cell, width in zip(columns, row, widths, strict=True)
-        )
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-
-
 def print_fields(record: Mapping[str, str]) -> None:
     """Print names and values, one pair per line."""
     width = max(map(len, record), default=0)
@@ -132,5 +140,7 @@ def print_fields(record: Mapping[str, str]) -> None:
         sys.stdout.write(f"{name:<{width}}  {printable(value)}\n")
 
 
-def _cell(column: Column, value: Any) -> str:
-    return "-" if value is None else printable(column.write(value))
+def _cell(column: Column, value: Any, *, raw: bool) -> str:
+    if value is None:
+        return "-"
+    return printable(cell(value) if raw else column.write(value))

@@ -12,7 +12,7 @@ from common.timespan import NS_PER_S
 from correlator.rows import BucketRow, ChannelRow, Selection
 from correlator.store.database import Store
 from correlator.store.sessions import spans_of
-from correlator.store.where import Ids, Segment, Table, ids_of, segments, source
+from correlator.store.where import Ids, Segment, Table, ids_of, its_protocol, segments, source
 from correlator.views.figures import Figures, combine
 from correlator.views.uptime import Interval, bridge, clip, spread, uptime_ns
 
@@ -29,9 +29,6 @@ _FIRST: Final = Figures._fields.index("first_ns")
 _UPTIME: Final = Figures._fields.index("channel_uptime_ns")
 _GROUPED: Final = ", ".join(f"g.f{place}" for place in range(len(Figures._fields)))
 _PROTOCOL: Final = "(:protocol IS NULL OR s.protocol = :protocol)"
-_ITS_PROTOCOL: Final = """
-(:protocol IS NULL OR (SELECT s.protocol FROM services AS s WHERE s.service_id = t.service_id) = :protocol)
-"""
 
 Key = tuple[int, int]
 
@@ -59,7 +56,8 @@ def rows_of(conn: sqlite3.Connection, query: str, values: dict[str, Any]) -> Ite
         yield from cursor
 
 
-def _plan(store: Store, chosen: Selection) -> list[Segment]:
+def plan(store: Store, chosen: Selection) -> list[Segment]:
+    """Return which table answers for which part of a selection's time."""
     if chosen.host is not None:  # roll-ups do not know it
         return [Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)]
     return segments(chosen.since_ns, chosen.until_ns, store.built.period_ns)
@@ -68,10 +66,10 @@ def _plan(store: Store, chosen: Selection) -> list[Segment]:
 def channels(store: Store, chosen: Selection, *, use_rollup: bool = True) -> list[ChannelRow]:
     """Return the figures of every channel that has records in the selection."""
     ids = ids_of(store.conn, chosen)
-    plan = _plan(store, chosen) if use_rollup else [Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)]
+    parts = plan(store, chosen) if use_rollup else [Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)]
     found: dict[Key, ChannelRow] = {}
     uptimes: dict[Key, int] = {}
-    for part in plan:
+    for part in parts:
         for key, uptime, row in _channel_rows(store, chosen, ids, part):
             uptimes[key] = uptimes.get(key, 0) + uptime
             if row is None:
@@ -110,12 +108,12 @@ def _channel_rows(
 def _uptimes(store: Store, chosen: Selection, ids: Ids, part: Segment) -> dict[Key, int]:
     """Return how long channels stood up in a segment that is no whole periods."""
     uptimes: dict[Key, int] = {}
-    for key, span in _spans(store, chosen, ids, part):
+    for key, span in spans(store, chosen, ids, part):
         uptimes[key] = uptimes.get(key, 0) + span[1] - span[0]
     return uptimes
 
 
-def _spans(store: Store, chosen: Selection, ids: Ids, part: Segment) -> Iterator[tuple[Key, Interval]]:
+def spans(store: Store, chosen: Selection, ids: Ids, part: Segment) -> Iterator[tuple[Key, Interval]]:
     """Yield (channel, time) for all that channels stood up in a stretch of time; a session comes in pieces."""
     if chosen.host is not None:
         yield from _host_sessions(store, chosen, ids, part)
@@ -126,10 +124,10 @@ def _spans(store: Store, chosen: Selection, ids: Ids, part: Segment) -> Iterator
     came = source(ids, chosen, Segment(Table.PERIODS, since, until), period_s)
     query = f"""SELECT t.client_id, t.service_id, t.period_start_s, t.first_ns, t.last_ns, t.spans {came.sql}"""
     if chosen.protocol is not None:
-        query += " AND (SELECT s.protocol FROM services AS s WHERE s.service_id = t.service_id) = :protocol"
+        query += f" AND {its_protocol(Table.PERIODS)}"
     values = {**came.values, "protocol": chosen.protocol}
-    for client_id, service_id, start_s, first, last, spans in store.conn.execute(query, values):
-        for span in spans_of(start_s * NS_PER_S, period_ns, first, last, spans):
+    for client_id, service_id, start_s, first, last, written in store.conn.execute(query, values):
+        for span in spans_of(start_s * NS_PER_S, period_ns, first, last, written):
             clipped = clip(span, part.since_ns, part.until_ns)
             if clipped is not None:
                 yield (client_id, service_id), clipped
@@ -149,7 +147,7 @@ def _host_sessions(store: Store, chosen: Selection, ids: Ids, part: Segment) -> 
 def sessions(store: Store, chosen: Selection) -> Iterator[Interval]:
     """Yield when channels stood up in the selection's time, each session in pieces cut at the bounds of periods."""
     whole = Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)
-    for _, span in _spans(store, chosen, ids_of(store.conn, chosen), whole):
+    for _, span in spans(store, chosen, ids_of(store.conn, chosen), whole):
         yield span
 
 
@@ -159,7 +157,7 @@ def periods(store: Store, chosen: Selection) -> list[BucketRow]:
     period_ns = store.built.period_ns
     rows: list[BucketRow] = []
     # Segments meet at the bounds of periods, so no bucket comes out of two of them.
-    for part in _plan(store, chosen):
+    for part in plan(store, chosen):
         if part.table is Table.RECORDS:
             rows += _record_buckets(store, chosen, ids, part, period_ns)
         elif ids == Ids(None, None) and chosen.protocol is not None:
@@ -193,7 +191,7 @@ def _channel_buckets(store: Store, chosen: Selection, ids: Ids, part: Segment) -
     counted = "CASE WHEN t.first_ns IS NOT NULL THEN t.{}_id END"
     query = f"""SELECT t.period_start_s, count(DISTINCT {counted.format("client")}),
                        count(DISTINCT {counted.format("service")}), {figures_sql(part.table, wire=chosen.wire)}
-                {came.sql} AND {_ITS_PROTOCOL} GROUP BY t.period_start_s"""
+                {came.sql} AND {its_protocol(part.table)} GROUP BY t.period_start_s"""
     for start_s, clients, services, *figures in rows_of(
         store.conn, query, {**came.values, "protocol": chosen.protocol}
     ):
@@ -203,13 +201,13 @@ def _channel_buckets(store: Store, chosen: Selection, ids: Ids, part: Segment) -
 
 def _record_buckets(store: Store, chosen: Selection, ids: Ids, part: Segment, bucket_ns: int) -> Iterator[BucketRow]:
     uptimes: dict[int, int] = {}
-    for _, span in _spans(store, chosen, ids, part):
+    for _, span in spans(store, chosen, ids, part):
         for start, length in spread(span, bucket_ns):
             uptimes[start] = uptimes.get(start, 0) + length
     came = source(ids, chosen, part, store.built.period_s)
     query = f"""SELECT t.start_ns / :bucket AS bucket, count(DISTINCT t.client_id), count(DISTINCT t.service_id),
                        {figures_sql(part.table, wire=chosen.wire)}
-                {came.sql} AND {_ITS_PROTOCOL} GROUP BY bucket ORDER BY bucket"""
+                {came.sql} AND {its_protocol(part.table)} GROUP BY bucket ORDER BY bucket"""
     values = {**came.values, "protocol": chosen.protocol, "bucket": bucket_ns}
     for number, clients, services, *found in rows_of(store.conn, query, values):
         start = number * bucket_ns

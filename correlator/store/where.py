@@ -17,6 +17,9 @@ class Table(Enum):
 
     TOTALS = "channel_totals"
     PERIODS = "channel_periods"
+    CLIENT_PERIODS = "client_periods"
+    SERVICE_PERIODS = "service_periods"
+    ALL_PERIODS = "periods"
     RECORDS = "flow_records"
 
 
@@ -96,6 +99,12 @@ def _is_in(text: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) ->
     return address.version == network.version and address in network
 
 
+# A flow has the name that any of its parts knew.
+_HOST: Final = """
+({test} OR ((t.part > 0 OR t.end_reason IS NULL) AND EXISTS (
+    SELECT 1 FROM flow_records AS h WHERE h.sensor_id = t.sensor_id AND h.flow_id = t.flow_id
+    AND (h.part > 0 OR h.end_reason IS NULL) AND {other})))
+"""
 _IN_PERIODS: Final = "(SELECT DISTINCT period_start_s FROM periods WHERE {tests}) AS p CROSS JOIN "
 _CLIENTS: Final = "json_each(:clients) AS i CROSS JOIN "
 _SERVICES: Final = "json_each(:services) AS i CROSS JOIN "
@@ -118,7 +127,8 @@ def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
     if part.table is Table.RECORDS:
         tests += [f"t.start_ns {test}" for test in times]
         if chosen.host is not None:
-            tests.append(_host_test(chosen.host, values))
+            test = _host_test(chosen.host, values)
+            tests.append(_HOST.format(test=test.format("t"), other=test.format("h")))
         return Source(f"{_records(ids, part)} WHERE {' AND '.join(tests)}", values)
     tests += [f"t.period_start_s {test}" for test in times]
     return Source(f"{_periods(ids, part)} WHERE {' AND '.join(tests)}", values)
@@ -142,12 +152,18 @@ def _times(part: Segment, period_s: int) -> tuple[list[str], dict[str, int]]:
     return tests, bound
 
 
+def its_protocol(table: Table) -> str:
+    """Return the test that rows of a table, as ``t``, are of the protocol bound, if there is one."""
+    if table in (Table.CLIENT_PERIODS, Table.ALL_PERIODS):
+        return "(:protocol IS NULL OR t.protocol = :protocol)"
+    of_service = "SELECT s.protocol FROM services AS s WHERE s.service_id = t.service_id"
+    return f"(:protocol IS NULL OR ({of_service}) = :protocol)"
+
+
 def _host_test(host: str, values: dict[str, Any]) -> str:
-    if host.startswith("*."):
-        values["host"] = host[1:]
-        return "substr(t.host, -length(:host)) = :host"
-    values["host"] = host
-    return "t.host = :host"
+    below = host.startswith("*.")
+    values["host"] = host.lower()[below:]
+    return "substr(lower({0}.host), -length(:host)) = :host" if below else "lower({0}.host) = :host"
 
 
 def _through_periods(part: Segment) -> str:
@@ -168,13 +184,15 @@ def _totals(ids: Ids) -> str:
 
 
 def _periods(ids: Ids, part: Segment) -> str:
+    table = part.table.value
     if ids.clients is not None:
-        return f"""FROM {_through_periods(part)} {_CLIENTS} channel_periods AS t
+        return f"""FROM {_through_periods(part)} {_CLIENTS} {table} AS t
                    ON t.period_start_s = p.period_start_s AND t.client_id = i.value"""
     if ids.services is not None:
-        return f"""FROM {_through_periods(part)} {_SERVICES} channel_periods AS t INDEXED BY channel_periods_service
+        index = "INDEXED BY channel_periods_service" if part.table is Table.PERIODS else ""
+        return f"""FROM {_through_periods(part)} {_SERVICES} {table} AS t {index}
                    ON t.period_start_s = p.period_start_s AND t.service_id = i.value"""
-    return "FROM channel_periods AS t"
+    return f"FROM {table} AS t"
 
 
 def _records(ids: Ids, part: Segment) -> str:

@@ -69,7 +69,7 @@ def test_more_blocks_than_are_kept_are_read_again(store: Store, monkeypatch: pyt
         b"",
         b"no zstd",
         details.pack(b"\xc1"),
-        details.zstd.compress(msgspec.msgpack.encode([[1]] * len(DETAILS))),
+        details.pack(msgspec.msgpack.encode([[1]] * len(DETAILS))),
     ],
 )
 def test_a_damaged_block_is_one_line_that_names_its_records(store: Store, block: bytes) -> None:
