@@ -20,7 +20,7 @@ from correlator.ingest.pipeline import Pipeline, Stored
 from correlator.ingest.receiver import SPREAD_NS, Duplicate, Refused, room_after
 from correlator.store.writer import uncollected
 
-_FRAMES_PER_COMMIT: Final = 16
+_FRAMES_PER_COMMIT: Final = 32
 _BYTES_PER_COMMIT: Final = 16 << 20  # of frames, for decoded they are ten and more times that
 _READERS: Final = {
     Format.NDJSON: read_ndjson,

@@ -84,6 +84,7 @@ def _connected(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode={mode}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)) as conn:
         conn.execute("PRAGMA foreign_keys = ON")
+        conn.execute("PRAGMA page_size = 8192")  # of a new file
         conn.execute("PRAGMA cache_size = -65536")
         yield conn
 

@@ -45,8 +45,10 @@ class Numbers(Generic[Key]):
             return found  # type: ignore[return-value] # as the test says
         if len(self._known) > _REMEMBERED:
             self._known.clear()
-        known = self._known
-        return [known[key] if key in known else self._number(key) for key in wanted]
+        for place, (key, number) in enumerate(zip(wanted, found, strict=True)):
+            if number is None:
+                found[place] = self._known.get(key) or self._number(key)
+        return found  # type: ignore[return-value] # now it is
 
     def _number(self, key: Key) -> int:
         values = self._values_of(key)
