@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
@@ -50,6 +51,29 @@ class Group(click.Group):
         """Run the command; mend what may go wrong outside of it."""
         with _one_line(ctx):
             return super().invoke(ctx)
+
+
+class LazyGroup(Group):
+    """A group whose commands are imported when they are asked for: each brings what it alone needs.
+
+    ``modules`` are the modules of ``package`` by the command that each has, under its name or one with ``_`` behind.
+    """
+
+    def __init__(self, *args: Any, package: str, modules: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._package = package
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in order."""
+        return sorted({*self._modules, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now if it was not."""
+        if cmd_name in self._modules and cmd_name not in self.commands:
+            module = import_module(f"{self._package}.{self._modules[cmd_name]}")
+            self.add_command(getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_"), cmd_name)
+        return super().get_command(ctx, cmd_name)
 
 
 def _keep_lines(command: click.Command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 NS_PER_S = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,10 +21,17 @@ def iso_time(time_ns: int) -> str:
     """
     clamped = min(max(time_ns, 0), _LAST_NS)
     seconds, fraction_ns = divmod(clamped, NS_PER_S)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    days, seconds = divmod(seconds, 86_400)
+    minutes, seconds = divmod(seconds, 60)
+    text = f"{_day(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
     if fraction_ns:
         text += f".{fraction_ns:09d}".rstrip("0")
     return text + "Z"
+
+
+@lru_cache(maxsize=4096)  # of a list of times many are on the same day, and strftime takes longer than all else
+def _day(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).date().isoformat()
 
 
 def parse_time(text: str) -> int:

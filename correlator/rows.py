@@ -39,6 +39,33 @@ class ChannelRow(NamedTuple):
     figures: Figures
 
 
+class ClientRow(NamedTuple):
+    """One client's figures in the selection, and how many services it used."""
+
+    client: str
+    services: int
+    figures: Figures
+
+
+class ServiceRow(NamedTuple):
+    """One service's figures in the selection, and how many clients it had."""
+
+    server: str
+    server_port: int
+    protocol: int
+    clients: int
+    figures: Figures
+
+
+class Overall(NamedTuple):
+    """What a selection amounts to; no figures when nothing is in it."""
+
+    clients: int
+    services: int
+    channels: int
+    figures: Figures | None
+
+
 class FlowFigures(NamedTuple):
     """One flow's figures in the selection, its parts merged."""
 

@@ -44,7 +44,10 @@ def cli_page() -> str:
 def _commands(prefix: str, group: click.Command) -> Iterator[tuple[str, click.Command]]:
     if not isinstance(group, click.Group):
         return
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield f"{prefix} {name}", command
         yield from _commands(f"{prefix} {name}", command)
 

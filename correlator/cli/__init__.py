@@ -1,27 +1,41 @@
-"""The correlator's command line: ``tunnelwatch``."""
+"""The correlator's command line: ``tunnelwatch``; a command is imported when it is asked for."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from common.console import CONTEXT_SETTINGS, Group, version_option
-from correlator.cli.alarms import alarms
-from correlator.cli.config import config
-from correlator.cli.evolution import evolution
-from correlator.cli.flows import flows
-from correlator.cli.import_ import import_
-from correlator.cli.keygen import keygen
+from common.console import CONTEXT_SETTINGS, LazyGroup, version_option
 from correlator.cli.options import place_options
-from correlator.cli.ranking import bottom, top
-from correlator.cli.sensors import sensors
-from correlator.cli.serve import serve
-from correlator.cli.summary import summary
-from correlator.cli.views import clients, periods, servers, slots
 
 __all__ = ["main"]
 
+_COMMANDS: Final = {
+    "alarms": "alarms",
+    "bottom": "ranking",
+    "clients": "views",
+    "config": "config",
+    "evolution": "evolution",
+    "flows": "flows",
+    "import": "import_",
+    "keygen": "keygen",
+    "periods": "views",
+    "sensors": "sensors",
+    "serve": "serve",
+    "servers": "views",
+    "slots": "views",
+    "summary": "summary",
+    "top": "ranking",
+}
 
-@click.group(cls=Group, context_settings={**CONTEXT_SETTINGS, "auto_envvar_prefix": None})
+
+@click.group(
+    cls=LazyGroup,
+    package="correlator.cli",
+    modules=_COMMANDS,
+    context_settings={**CONTEXT_SETTINGS, "auto_envvar_prefix": None},
+)
 @version_option("tunnelwatch")
 @place_options
 def main() -> None:
@@ -33,23 +47,3 @@ def main() -> None:
       tunnelwatch clients
       tunnelwatch top servers --by outbound
     """
-
-
-for command in (
-    serve,
-    import_,
-    summary,
-    clients,
-    servers,
-    periods,
-    slots,
-    flows,
-    top,
-    bottom,
-    evolution,
-    alarms,
-    sensors,
-    keygen,
-    config,
-):
-    main.add_command(command)

@@ -14,10 +14,10 @@ from correlator.cli.options import Place, format_options, open_store, selection_
 from correlator.cli.output import label, print_records
 from correlator.render.table import FIGURES, Column, human_bytes, human_count, human_duration
 from correlator.rows import Selection
-from correlator.store import queries
+from correlator.store import groups, queries
 from correlator.store.database import Store
 from correlator.store.flows import host_intervals, hosts
-from correlator.views.clients import client_view
+from correlator.views.clients import client_nodes, client_view
 from correlator.views.ranking import (
     MEASURES,
     channel_nodes,
@@ -28,7 +28,7 @@ from correlator.views.ranking import (
     lists,
     ranked_record,
 )
-from correlator.views.servers import server_view
+from correlator.views.servers import server_nodes, server_view
 from correlator.views.tree import Node
 
 _SUBJECTS: Final = ("servers", "clients", "channels", "hosts")
@@ -112,7 +112,7 @@ def _list(question: _Question, *, bottom: bool) -> None:
     if per is not None and per not in _PER[subject]:
         raise click.UsageError(f"{subject} are listed per {' or '.join(_PER[subject])}, not per {per}")
     with open_store(question.place) as store:
-        nodes = _nodes(store, question.chosen, subject, per)
+        nodes = _nodes(store, question, bottom=bottom)
     if question.average:
         _print_averages(question, nodes, bottom=bottom)
         return
@@ -140,11 +140,20 @@ def _human_average(row: dict[str, Any]) -> str:
     return writer.get(row["by"], human_duration)(row["average"])
 
 
-def _nodes(store: Store, chosen: Selection, subject: str, per: str | None) -> list[Node]:
-    if "hosts" in (subject, f"{per}s"):
-        return _host_nodes(store, chosen, by_client=per is not None)
+def _nodes(store: Store, question: _Question, *, bottom: bool) -> list[Node]:
+    subject, chosen = question.subject, question.chosen
+    if "hosts" in (subject, f"{question.per}s"):
+        return _host_nodes(store, chosen, by_client=question.per is not None)
+    part = groups.rolled(store, chosen) if question.per is None and not question.average else None
+    if part is not None:
+        first = groups.First(MEASURES[question.by], bottom, question.limit)
+        if subject == "channels":
+            return channel_nodes(groups.channels(store, chosen, part, first))
+        if subject == "clients":
+            return client_nodes(groups.clients(store, chosen, part, first))
+        return server_nodes(groups.services(store, chosen, part, first))
     channels = queries.channels(store, chosen)
-    if subject == "channels" or per is not None:
+    if subject == "channels" or question.per is not None:
         return channel_nodes(channels)
     return client_view(channels, (), 1) if subject == "clients" else server_view(channels, (), 1)
 

@@ -13,10 +13,11 @@ from correlator.render import machine
 from correlator.render.machine import plain
 from correlator.render.table import human_bytes, human_count, human_duration, human_time, print_fields
 from correlator.rows import Selection
-from correlator.store import queries
+from correlator.store import groups, queries
 from correlator.store.alarms import count_by_severity
 from correlator.store.flows import open_flows
 from correlator.store.sensors import sensors as all_sensors
+from correlator.views.summary import overall_of
 from correlator.views.summary import summary as summarised
 
 
@@ -34,7 +35,7 @@ def summary(place: Place, chosen: Selection, form: str) -> None:
     """
     with open_store(place) as store:
         record = summarised(
-            queries.channels(store, chosen),
+            groups.overall(store, chosen) or overall_of(queries.channels(store, chosen)),
             periods=len(queries.periods(store, chosen)),
             open_flows=open_flows(store, chosen),
             alarms=count_by_severity(store.conn, chosen),

@@ -23,13 +23,13 @@ from correlator.cli.options import (
 )
 from correlator.render.table import Column, human_count
 from correlator.rows import BucketRow, ChannelRow, FlowFigures, Selection
-from correlator.store import queries
+from correlator.store import groups, queries
 from correlator.store.database import Store
 from correlator.store.flows import Order, flow_figures, records
 from correlator.views.averages import average_fields
-from correlator.views.clients import client_period_view, client_view
+from correlator.views.clients import client_nodes, client_period_view, client_view
 from correlator.views.periods import minute_flows, period_view
-from correlator.views.servers import server_view
+from correlator.views.servers import server_nodes, server_view
 from correlator.views.slots import slot_view
 from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, sorted_nodes
 
@@ -67,11 +67,14 @@ def clients(only: str | None, place: Place, chosen: Selection, depth: int | None
         raise click.UsageError("--by-period is for one client, and has three levels: give its address, and no --depth")
     levels = depth or (1 if only is None else 2)
     with open_store(place) as store:
-        channels = queries.channels(store, chosen)
-        if asked["by_period"]:
+        part = groups.rolled(store, chosen) if levels == 1 and not asked["by_period"] else None
+        if part is not None:
+            nodes = client_nodes(groups.clients(store, chosen, part, _first(sorting, asked)))
+        elif asked["by_period"]:
+            channels = queries.channels(store, chosen)
             nodes = client_period_view((row, _periods_of(store, chosen, row)) for row in channels)
         else:
-            nodes = client_view(channels, _flows(store, chosen, levels), levels)
+            nodes = client_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
     columns = (Column("client", "client"), Column("services", "services", human_count, right=True))
     _print(nodes, sorting, asked, columns, "services")
 
@@ -103,7 +106,11 @@ def servers(
         chosen = chosen._replace(server=only[0], server_port=only[1])
     levels = depth or (1 if only is None else 2)
     with open_store(place) as store:
-        nodes = server_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
+        part = groups.rolled(store, chosen) if levels == 1 else None
+        if part is not None:
+            nodes = server_nodes(groups.services(store, chosen, part, _first(sorting, asked)))
+        else:
+            nodes = server_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
     columns = (Column("server", "server"), Column("clients", "clients", human_count, right=True))
     _print(nodes, sorting, asked, columns, "clients")
 
@@ -175,6 +182,13 @@ def _periods_of(store: Store, chosen: Selection, row: ChannelRow) -> list[Bucket
 
 def _flows(store: Store, chosen: Selection, depth: int) -> Iterable[FlowFigures]:
     return flow_figures(store, chosen) if depth > 2 else ()
+
+
+def _first(sorting: Sorting, asked: dict[str, Any]) -> groups.First | None:
+    """Return what is shown of a sorted list, where SQL can tell."""
+    if asked["limit"] is None or not groups.sortable(sorting.field):
+        return None
+    return groups.First(sorting.field, sorting.ascending, asked["limit"])
 
 
 def _sorting(asked: dict[str, Any], names: tuple[str, ...], count: str) -> Sorting:

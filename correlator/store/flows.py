@@ -136,10 +136,17 @@ def _of_one_record(expression: str) -> str:
 def open_flows(store: Store, chosen: Selection) -> int:
     """Return how many flows of the selection have not ended."""
     came = _rows(store, chosen)
-    query = f"""SELECT count(*) FROM (SELECT DISTINCT t.sensor_id, t.flow_id
-                    {came.sql} AND t.end_reason IS NULL AND (t.part > 0 OR t.end_reason IS NULL)) AS t
-                WHERE NOT EXISTS (
-                    SELECT 1 FROM flow_records AS e WHERE {_OTHER_PART.format("e")} AND e.end_reason IS NOT NULL)"""  # noqa: S608 - constant names, bound values
+    _, _, tests = came.sql.rpartition(" WHERE ")
+    ids = ids_of(store.conn, chosen)
+    if ids.clients is not None:
+        tests += " AND t.client_id IN (SELECT value FROM json_each(:clients))"
+    if ids.services is not None:
+        tests += " AND t.service_id IN (SELECT value FROM json_each(:services))"
+    query = f"""SELECT count(*) FROM open_flows AS o WHERE EXISTS (
+                    SELECT 1 FROM flow_records AS t INDEXED BY flow_records_parts
+                    JOIN services AS s ON s.service_id = t.service_id AND (:protocol IS NULL OR s.protocol = :protocol)
+                    WHERE t.sensor_id = o.sensor_id AND t.flow_id = o.flow_id
+                    AND (t.part > 0 OR t.end_reason IS NULL) AND {tests})"""  # noqa: S608 - constant names, bound values
     return int(store.conn.execute(query, came.values).fetchone()[0])
 
 

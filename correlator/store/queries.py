@@ -92,7 +92,7 @@ def _channel_rows(
     figures = named(figures_sql(part.table, wire=chosen.wire))
     grouped = "GROUP BY t.client_id, t.service_id"
     if part.table is Table.TOTALS:  # grouped already
-        figures, grouped = _plain(figures), ""
+        figures, grouped = plain(figures), ""
     query = f"""SELECT g.client_id, g.service_id, c.client, s.server, s.server_port, s.protocol, {_GROUPED}
                 FROM (SELECT t.client_id, t.service_id, {figures} {came.sql} {grouped}) AS g
                 JOIN clients AS c ON c.client_id = g.client_id JOIN services AS s ON s.service_id = g.service_id
@@ -179,7 +179,7 @@ def _rolled_periods(store: Store, chosen: Selection, part: Segment) -> Iterator[
         if moment is not None:
             tests.append(f"t.period_start_s {test} :{name}")
             values[name] = moment // NS_PER_S
-    query = f"""SELECT t.period_start_s, t.clients, t.services, {_plain(figures_sql(Table.PERIODS, wire=chosen.wire))}
+    query = f"""SELECT t.period_start_s, t.clients, t.services, {plain(figures_sql(Table.PERIODS, wire=chosen.wire))}
                 FROM periods AS t WHERE {" AND ".join(tests)}"""  # noqa: S608 - constant names, bound values
     for start_s, clients, services, *figures in store.conn.execute(query, values):
         yield BucketRow(start_s * NS_PER_S, clients, services, Figures._make(figures))
@@ -220,7 +220,7 @@ def total_uptime_ns(store: Store, chosen: Selection) -> int:
     return uptime_ns(sessions(store, chosen))
 
 
-def _plain(expressions: str) -> str:
+def plain(expressions: str) -> str:
     """Return expressions over many rows as those over one."""
     for aggregate in ("sum(", "min(", "max("):
         expressions = expressions.replace(aggregate, "(")

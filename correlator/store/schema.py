@@ -140,6 +140,13 @@ CREATE INDEX flow_records_channel ON flow_records (period_start_s, client_id, se
 -- The parts of flows that have, or will have, several.
 CREATE INDEX flow_records_parts ON flow_records (sensor_id, flow_id) WHERE part > 0 OR end_reason IS NULL;
 
+-- The flows of which no record is known that ends them.
+CREATE TABLE open_flows (
+    sensor_id INTEGER NOT NULL,
+    flow_id INTEGER NOT NULL,
+    PRIMARY KEY (sensor_id, flow_id)
+) WITHOUT ROWID;
+
 -- The other fields of the records from record_id first_record on, in blocks: a msgpack array of columns, compressed
 -- with Zstandard (RFC 8878). Which columns, and in which order, is in detail_fields.
 CREATE TABLE record_details (

@@ -20,6 +20,7 @@ from correlator.store.alarms import is_unseen, store_alarms
 from correlator.store.columns import COLUMNS, details_of, rows
 from correlator.store.database import Store, explained
 from correlator.store.numbers import clients, services
+from correlator.store.openflows import note_open
 from correlator.store.rollup import CREATE_ADDED, MAX_SUM, group, roll_up
 from correlator.store.sessions import merge_sessions
 from correlator.store.thresholds import channels_over, flows_over
@@ -205,6 +206,7 @@ class Writer:
         group(self._conn, first, last)
         merge_sessions(self._conn, first, last, self.built)
         roll_up(self._conn)
+        note_open(self._conn, first, last)
         written.flows_over.extend(flows_over(self._conn, first, last, limits.flow))
         written.channels_over.extend(channels_over(self._conn, first, last, limits.channel_period))
 

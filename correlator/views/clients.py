@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
-from correlator.rows import BucketRow, ChannelRow, FlowFigures
+from correlator.rows import BucketRow, ChannelRow, ClientRow, FlowFigures
 from correlator.views.periods import bucket_node
 from correlator.views.tree import Node, flow_node, grouped, parent
 
@@ -18,6 +18,11 @@ def client_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], de
     by_channel = grouped(flows, lambda flow: (flow.client, flow.server, flow.server_port, flow.protocol))
     below = {channel: list(map(flow_node, found)) for channel, found in by_channel.items()}
     return _clients(channels, below, depth)
+
+
+def client_nodes(rows: Iterable[ClientRow]) -> list[Node]:
+    """Return a node per client, with nothing below."""
+    return [Node({"client": row.client}, {"services": row.services}, row.figures) for row in rows]
 
 
 def client_period_view(rows: Iterable[tuple[ChannelRow, Sequence[BucketRow]]]) -> list[Node]:

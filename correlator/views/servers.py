@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
-from correlator.rows import ChannelRow, FlowFigures
+from correlator.rows import ChannelRow, FlowFigures, ServiceRow
 from correlator.views.tree import Node, flow_node, grouped, parent
 
 
@@ -16,6 +16,13 @@ def server_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], de
     return [
         _service(service, rows, by_channel, depth)
         for service, rows in grouped(channels, lambda row: (row.server, row.server_port, row.protocol)).items()
+    ]
+
+
+def server_nodes(rows: Iterable[ServiceRow]) -> list[Node]:
+    """Return a node per service, with nothing below."""
+    return [
+        Node(_names(row.server, row.server_port, row.protocol), {"clients": row.clients}, row.figures) for row in rows
     ]
 
 
@@ -35,5 +42,8 @@ def _service(
         )
         for row in rows
     ]
-    names = {"server": endpoint_text(server, port), "protocol": protocol_name(protocol)}
-    return parent(names, {"clients": len(clients)}, clients, keep=depth > 1)
+    return parent(_names(server, port, protocol), {"clients": len(clients)}, clients, keep=depth > 1)
+
+
+def _names(server: str, port: int, protocol: int) -> dict[str, str]:
+    return {"server": endpoint_text(server, port), "protocol": protocol_name(protocol)}

@@ -7,14 +7,24 @@ from typing import Any
 
 from common.timespan import iso_time
 from correlator.detect.alarm import Severity
-from correlator.rows import ChannelRow
+from correlator.rows import ChannelRow, Overall
 from correlator.views.averages import average, averages
 from correlator.views.figures import total
 from correlator.views.tree import figures_record
 
 
+def overall_of(channels: Sequence[ChannelRow]) -> Overall:
+    """Return what channels amount to together."""
+    return Overall(
+        len({row.client for row in channels}),
+        len({(row.server, row.server_port, row.protocol) for row in channels}),
+        len(channels),
+        total(row.figures for row in channels) if channels else None,
+    )
+
+
 def summary(
-    channels: Sequence[ChannelRow],
+    overall: Overall,
     *,
     periods: int,
     open_flows: int,
@@ -27,21 +37,21 @@ def summary(
     ``per_client`` are the averages over all clients.
     """
     counts = {
-        "clients": len({row.client for row in channels}),
-        "services": len({(row.server, row.server_port, row.protocol) for row in channels}),
-        "channels": len(channels),
+        "clients": overall.clients,
+        "services": overall.services,
+        "channels": overall.channels,
         "periods": periods,
     }
     figures: dict[str, Any] = {"connections": 0}
-    if channels:
-        together = total(row.figures for row in channels)
+    together = overall.figures
+    if together is not None:
         figures = {
             **figures_record(together),
             "last": iso_time(together.last_start_ns),
             "last_end": iso_time(together.last_ns),
             "per_client": {
-                "services": average(len(channels), counts["clients"]),
-                **averages(together, counts["clients"]),
+                "services": average(overall.channels, overall.clients),
+                **averages(together, overall.clients),
             },
         }
     return {

@@ -34,7 +34,9 @@ FIGURES = {
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
-    for name, item in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        item = group.get_command(context, name)
         found.append((*path, name))
         if isinstance(item, click.Group):
             found.extend(commands(item, (*path, name)))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from corr_store import stored
 from corr_strategies import moments, traffic
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,18 +30,6 @@ from correlator.views.uptime import Interval, bridge
 
 GAP_NS = 300 * 10**9
 SIZES = st.integers(1, 7)
-
-
-@contextmanager
-def stored(records: Sequence[FlowRecord], size: int = 3) -> Iterator[Store]:
-    """Give a store that got the records in batches of a size."""
-    with tempfile.TemporaryDirectory() as folder, writing(Path(folder) / "p.db", Built(3600, 300)) as store:
-        store.conn.execute("PRAGMA synchronous = OFF")
-        pipeline = Pipeline(Writer(store), Thresholds())
-        rest = iter(records)
-        while batch := list(islice(rest, size)):
-            pipeline.store_records([("tap", record) for record in batch], 0)
-        yield store
 
 
 def sessions_of(store: Store) -> dict[tuple[Any, ...], list[Interval]]:
