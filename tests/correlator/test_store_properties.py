@@ -206,6 +206,23 @@ def test_flows_are_their_parts_merged(records: list[FlowRecord], size: int) -> N
             assert merged.end_reason == expected[-1].end_reason
 
 
+@given(traffic(), SIZES, moments, moments, st.booleans(), st.integers(1, 5))
+def test_the_first_flows_of_a_client_are_the_beginning_of_all_of_them(
+    records: list[FlowRecord], size: int, since: int | None, until: int | None, ascending: bool, limit: int
+) -> None:
+    chosen = Selection(since_ns=since, until_ns=until, client="10.0.0.1", protocol=None)
+    with stored(records, size) as store:
+        whole = list(flow_parts(store, chosen, Order("start_ns", ascending)))
+        assert list(flow_parts(store, chosen, Order("start_ns", ascending, limit))) == whole[:limit]
+        flows = {}
+        for record in records:
+            if record.client_ip == bytes((10, 0, 0, 1)) and (since or 0) <= record.start_ns < (until or 1 << 62):
+                flows.setdefault(record.flow_id, []).append(record)
+        assert {parts[0].flow_id: parts for _, parts in whole} == {
+            number: sorted(found, key=lambda record: record.part) for number, found in flows.items()
+        }
+
+
 @given(traffic())
 def test_open_flows_are_those_without_an_end(records: list[FlowRecord]) -> None:
     ended = {record.flow_id for record in records if record.end_reason is not None}
