@@ -10,6 +10,8 @@ from itertools import chain, islice
 from os import terminal_size
 from typing import Any, Final, NamedTuple
 
+from tabulate import tabulate  # type: ignore[import-untyped]
+
 from common.console import printable
 from correlator.render.machine import cell
 
@@ -112,15 +114,21 @@ def _lines(
     titles = [column.title for column in columns]
     widths = [max(map(len, cells)) for cells in zip(titles, *first, strict=True)]
     shown = range(len(columns)) if screen is None else _fitting(columns, widths, screen.columns)
+    aligned = ["right" if columns[i].right else "left" for i in shown]
+    ruler = ["-" * widths[i] for i in shown]  # makes the columns of every stretch as wide as those of the first
 
-    def line(row: Sequence[str]) -> str:
-        cells = (row[i].rjust(widths[i]) if columns[i].right else row[i].ljust(widths[i]) for i in shown)
-        return "  ".join(cells).rstrip()
+    def laid_out(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+        cells = [ruler, *([row[i] for i in shown] for row in rows)]
+        table = tabulate(cells, tablefmt="plain", colalign=aligned, disable_numparse=True, preserve_whitespace=True)
+        return (line.rstrip() for line in table.split("\n")[1:])
 
+    (heading,) = laid_out([titles])
     bold = screen is not None and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    yield (f"\x1b[1m{line(titles)}\x1b[0m" if bold else line(titles)) + "\n"
-    for row in chain(first, rest):
-        yield line(row) + "\n"
+    yield (f"\x1b[1m{heading}\x1b[0m" if bold else heading) + "\n"
+    every = chain(first, rest)
+    while some := list(islice(every, _MEASURED)):
+        for line in laid_out(some):
+            yield line + "\n"
 
 
 def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
