@@ -51,14 +51,23 @@ def test_memory_is_measured_per_open_flow_and_over_a_flood(bench: Path) -> None:
     assert small == ("50,000", "met")
 
 
-def test_the_flow_log_is_written_read_and_imported(bench: Path) -> None:
-    done = run(bench, "--only", "flowlog")
+def test_the_flow_log_is_written_read_and_imported_and_only_its_figures_change(bench: Path) -> None:
+    def figures() -> dict[str, str]:
+        text = (bench / "README.md").read_text(encoding="utf-8")
+        return dict(re.findall(r"<!-- (\w+): begin -->\n(.*?)<!-- \1: end -->", text, re.DOTALL))
+
+    before = figures()
+    done = run(bench, "--only", "flowlog", "--write")
+    after = figures()
+    assert {name for name in before if before[name] != after[name]} == {"flowlog"}
+    assert set(after) == {"peers", "steady", "live", "memory", "flowlog", "ingest", "large"}
+    assert after["flowlog"] in done.stdout.replace("\n\n\n", "\n\n")
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^\| .* \| [\d,]+ \| ", done.stdout, re.MULTILINE)) == 6
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--write", "--only", "steady"), ("--only", "nothing"), ("--flood", "0"), ("--flows", "0")]
+    "arguments", [("--without", "nothing"), ("--only", "nothing"), ("--flood", "0"), ("--flows", "0")]
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_measured(bench: Path, arguments: tuple[str, ...]) -> None:
     done = run(bench, *arguments)
