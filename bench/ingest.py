@@ -191,7 +191,7 @@ def _bare_sqlite(path: Path, records: Sequence[tuple[Any, ...]]) -> float:
     services = {address: number for number, address in enumerate(set(columns[AT["server_ip"]]), 1)}
     client_ids = [clients[address] for address in columns[AT["client_ip"]]]
     service_ids = [services[address] for address in columns[AT["server_ip"]]]
-    ready = list(rows(1, 1, client_ids, service_ids, 3600, columns))
+    ready = list(rows(1, 1, (client_ids, service_ids, [None] * len(records)), 3600, columns))
     with writing(path, Built(3600, 300)) as store:
         start = time.perf_counter()
         for first in range(0, len(ready), COMMIT_RECORDS):

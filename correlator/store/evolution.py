@@ -93,11 +93,10 @@ def _times(store: Store, chosen: Selection, ids: Ids, part: Segment) -> Iterable
         return (span for _, span in spans(store, chosen, ids, part))
     # A channel by name is a client and a host, whatever the proxy between them.
     came = source(ids, chosen, Segment(Table.RECORDS, None, None), store.built.period_s)
-    query = f"""SELECT t.client_id, lower(max(t.host)), min(t.start_ns), max(t.end_ns)
-                {came.sql} AND {its_protocol(Table.RECORDS)} GROUP BY t.sensor_id, t.flow_id"""
-    by_channel: dict[tuple[int, str], list[Interval]] = {}
-    for client_id, host, start, end in store.conn.execute(query, {**came.values, "protocol": chosen.protocol}):
-        by_channel.setdefault((client_id, host), []).append((start, end))
+    query = f"""SELECT t.client_id, t.host_id, t.start_ns, t.end_ns {came.sql} AND {its_protocol(Table.RECORDS)}"""
+    by_channel: dict[tuple[int, int], list[Interval]] = {}
+    for client_id, host_id, start, end in store.conn.execute(query, {**came.values, "protocol": chosen.protocol}):
+        by_channel.setdefault((client_id, host_id), []).append((start, end))
     stood_up = (time for times in by_channel.values() for time in bridge(times, store.built.channel_gap_ns))
     clipped = (clip(time, chosen.since_ns, chosen.until_ns) for time in stood_up)
     return [time for time in clipped if time is not None]

@@ -30,7 +30,7 @@ FLOW_SORTS: Final[Mapping[str, str]] = {
     "client_ip": "c.client",
     "server_ip": "s.server",
     "server_port": "s.server_port",
-    "host": "max(t.host)",
+    "host": "max((SELECT h.host FROM hosts AS h WHERE h.host_id = t.host_id))",
     "sensor": "n.sensor",
 }
 _RECORD: Final = ", ".join(RECORD_EXPRESSIONS)
@@ -208,6 +208,7 @@ def _named_flows(store: Store, chosen: Selection) -> tuple[str, dict[str, Any]]:
     """Return the query of flows with the host that any of their parts knew."""
     came = _rows(store, chosen)
     figures = named(figures_sql(Table.RECORDS, wire=chosen.wire))
-    query = f"""SELECT max(t.host) AS host, c.client AS client, t.client_id AS client_id, t.service_id AS service_id,
+    query = f"""SELECT {FLOW_SORTS["host"]} AS host, c.client AS client, t.client_id AS client_id,
+                       t.service_id AS service_id,
                        {figures} {came.sql} GROUP BY t.sensor_id, t.flow_id"""
     return query, came.values

@@ -1,4 +1,4 @@
-"""The numbers that stand for clients, services and sensors in the rows of one store."""
+"""The numbers that stand for clients, services, hosts and sensors in the rows of one store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _REMEMBERED: Final = 200_000
 
 Service = tuple[bytes, int, int]
 """Server address (packed), port, protocol."""
+Host = tuple[str, int]
+"""Name, protocol."""
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -69,3 +71,8 @@ def services(conn: sqlite3.Connection) -> Numbers[Service]:
     return Numbers(
         conn, "services", ("server", "server_port", "protocol"), lambda key: (address_text(key[0]), key[1], key[2])
     )
+
+
+def hosts(conn: sqlite3.Connection) -> Numbers[Host]:
+    """Return the numbers of host names, whichever way they are spelled."""
+    return Numbers(conn, "hosts", ("host", "protocol"), lambda key: (key[0].lower(), key[1]))

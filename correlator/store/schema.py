@@ -1,8 +1,8 @@
 """The store's schema, one migration per step; a step that was released is never edited.
 
-Names are plain and units are in them.  Clients, services and sensors are numbered, for a flow's row names each and
-there are millions of those; the numbers are this file's own and never leave it.  Everything that ingest writes lies in
-time's order: a row is put where the rows of its hour are, so that a store of any size is written at the same speed.
+Names are plain and units are in them.  Clients, services, hosts and sensors are numbered, for a flow's row names each
+and there are millions of those; the numbers are this file's own and never leave it.  Everything that ingest writes lies
+in time's order: a row is put where the rows of its hour are, so that a store of any size is written at the same speed.
 """
 
 from __future__ import annotations
@@ -107,9 +107,18 @@ CREATE TABLE services (
     UNIQUE (server, server_port, protocol)
 );
 
--- Every flow record as it came: the parts of a flow are separate rows, and counters are per part. What is not asked
--- for by SQL is in record_details. Its numbers refer to clients, services and sensors; SQLite is not told so, for it
--- would look each up again for every row.
+-- A host is a name that clients asked for, in lower case, over one protocol. A channel by name is a client and a host.
+CREATE TABLE hosts (
+    host_id INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,
+    protocol INTEGER NOT NULL,
+    UNIQUE (host, protocol)
+);
+
+-- Every flow record as it came: the parts of a flow are separate rows, and counters are per part; but a part that knew
+-- of no host has the one that another part of its flow knew. What is not asked for by SQL is in record_details. Its
+-- numbers refer to clients, services, hosts and sensors; SQLite is not told so, for it would look each up again for
+-- every row.
 CREATE TABLE flow_records (
     record_id INTEGER PRIMARY KEY,
     sensor_id INTEGER NOT NULL,
@@ -132,7 +141,7 @@ CREATE TABLE flow_records (
     conn_state TEXT,
     app_out TEXT,
     app_in TEXT,
-    host TEXT
+    host_id INTEGER
 );
 -- A record that comes again is told by it; it begins with the time, where new rows are near each other.
 CREATE UNIQUE INDEX flow_records_start ON flow_records (start_ns, flow_id, part, sensor_id);
@@ -220,6 +229,36 @@ CREATE TABLE service_totals (
 );
 """
 
+# The same for channels by name. Flows without a host are in none of these.
+_HOST_ROLLUPS: Final = f"""
+-- service_id is one that the host was reached on, and host_period_services has the others, which there seldom are.
+CREATE TABLE host_channel_periods (
+    period_start_s INTEGER NOT NULL, client_id INTEGER NOT NULL, host_id INTEGER NOT NULL, spans TEXT,
+    service_id INTEGER, {_FIGURES},
+    PRIMARY KEY (period_start_s, client_id, host_id)
+) WITHOUT ROWID;
+
+CREATE TABLE host_period_services (
+    period_start_s INTEGER NOT NULL, client_id INTEGER NOT NULL, host_id INTEGER NOT NULL, service_id INTEGER NOT NULL,
+    PRIMARY KEY (period_start_s, client_id, host_id, service_id)
+) WITHOUT ROWID;
+
+CREATE TABLE host_channel_totals (
+    client_id INTEGER NOT NULL, host_id INTEGER NOT NULL, {_FIGURES},
+    PRIMARY KEY (client_id, host_id)
+) WITHOUT ROWID;
+
+CREATE TABLE host_totals (
+    host_id INTEGER PRIMARY KEY, clients INTEGER NOT NULL, {_FIGURES}
+);
+
+-- Every service that a client reached a host on, whenever that was.
+CREATE TABLE host_services (
+    host_id INTEGER NOT NULL, client_id INTEGER NOT NULL, service_id INTEGER NOT NULL,
+    PRIMARY KEY (host_id, client_id, service_id)
+) WITHOUT ROWID;
+"""
+
 _ALARMS: Final = """
 -- Its id is a hash of kind, rule, subject and period: a repeat updates the row. evidence and flows are JSON.
 CREATE TABLE alarms (
@@ -263,11 +302,12 @@ SELECT n.sensor, r.flow_id, s.protocol, c.client, r.client_port, s.server, s.ser
        SUM(r.payload_bytes_in) AS payload_bytes_in,
        r.app_out,
        r.app_in,
-       r.host
+       h.host
 FROM flow_records AS r
 JOIN clients AS c ON c.client_id = r.client_id
 JOIN services AS s ON s.service_id = r.service_id
 JOIN sensors AS n ON n.sensor_id = r.sensor_id
+LEFT JOIN hosts AS h ON h.host_id = r.host_id
 GROUP BY r.sensor_id, r.flow_id;
 """
 
@@ -275,6 +315,6 @@ GROUP BY r.sensor_id, r.flow_id;
 @migrations()  # type: ignore[untyped-decorator] # the library's decorator is
 def tables(db: Database) -> None:
     """Create the tables of the first release."""
-    for statement in f"{_TABLES}{_ROLLUPS}{_ALARMS}{_FLOWS_VIEW}".split(";\n"):
+    for statement in f"{_TABLES}{_ROLLUPS}{_HOST_ROLLUPS}{_ALARMS}{_FLOWS_VIEW}".split(";\n"):
         if statement.strip():
             db.conn.execute(statement)

@@ -10,29 +10,45 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
 from correlator.store.database import Built
+from correlator.store.rollup import SERVICES, Kind
 from correlator.views.uptime import Interval, bridge, clip, uptime_ns
 
-_ADDED: Final = """
-SELECT client_id, service_id, period_start_s, place, records, first_ns, last_ns,
-       known_first_ns, known_last_ns, known_uptime_ns, known_spans FROM temp.added
-"""
-_INTERVALS: Final = "SELECT client_id, service_id, start_ns, end_ns FROM flow_records WHERE record_id BETWEEN ? AND ?"
-_KNOWN: Final = """
-SELECT first_ns, last_ns, channel_uptime_ns, spans FROM channel_periods
-WHERE period_start_s = ? AND client_id = ? AND service_id = ?
-"""
-_CORRECT: Final = "UPDATE temp.added SET channel_uptime_ns = ?, spans = ? WHERE place = ?"
-# A period in which the channel only stood up.
-_SPILL: Final = """
-INSERT INTO temp.added (period_start_s, client_id, service_id, protocol, records, connections, packets_out, packets_in,
-    wire_bytes_out, wire_bytes_in, payload_bytes_out, payload_bytes_in, tcp_uptime_ns, channel_uptime_ns, spans,
-    new_ever, new_here)
-SELECT ?, ?, service_id, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?, 0, 0 FROM services WHERE service_id = ?
-"""
+
+class _Statements(NamedTuple):
+    """What is asked and told about a kind of channels."""
+
+    added: str
+    intervals: str
+    known: str
+    correct: str
+    spill: str
+    """A period in which the channel only stood up."""
+
+
+_TEXTS: Final = _Statements(
+    """SELECT client_id, {number}, period_start_s, place, records, first_ns, last_ns,
+              known_first_ns, known_last_ns, known_uptime_ns, known_spans FROM {added}""",
+    "SELECT t.client_id, t.{number}, t.start_ns, t.end_ns FROM flow_records AS t WHERE {records}",
+    """SELECT first_ns, last_ns, channel_uptime_ns, spans FROM {periods}
+       WHERE period_start_s = ? AND client_id = ? AND {number} = ?""",
+    "UPDATE {added} SET channel_uptime_ns = ?, spans = ? WHERE place = ?",
+    """INSERT INTO {added} (period_start_s, client_id, {number}, protocol, records, connections,
+           packets_out, packets_in, wire_bytes_out, wire_bytes_in, payload_bytes_out, payload_bytes_in,
+           tcp_uptime_ns, channel_uptime_ns, spans, new_ever, new_here)
+       SELECT ?, ?, {number}, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?, 0, 0 FROM {things} WHERE {number} = ?""",
+)
+
+
+@cache
+def _statements(kind: Kind) -> _Statements:
+    named = {"number": kind.number, "added": f"temp.{kind.added}", "periods": kind.periods, "things": kind.things}
+    return _Statements._make(text.format(**named, records=kind.records) for text in _TEXTS)
+
 
 Channel = tuple[int, int]
 
@@ -58,25 +74,26 @@ class _Group(NamedTuple):
 
 
 def spans_of(period_start_ns: int, period_ns: int, first_ns: int, last_ns: int, spans: str | None) -> list[Interval]:
-    """Return the times in a period during which a channel stood up, from its row in channel_periods."""
+    """Return the times in a period during which a channel stood up, from its row by period."""
     if spans is None:
         return [(first_ns, min(last_ns, period_start_ns + period_ns))]
     ends = [period_start_ns + offset for offset in json.loads(spans)]
     return list(zip(ends[::2], ends[1::2], strict=True))
 
 
-def merge_sessions(conn: sqlite3.Connection, first: int, last: int, built: Built) -> None:
-    """Correct the channel uptimes in ``added``, which holds the records with these ids, where they are not simple."""
+def merge_sessions(conn: sqlite3.Connection, first: int, last: int, built: Built, kind: Kind = SERVICES) -> None:
+    """Correct the channel uptimes of the groups of the records with these numbers, where they are not simple."""
+    statements = _statements(kind)
     period_ns, gap_ns = built.period_ns, built.channel_gap_ns
     several: set[Channel] = set()  # with records in several periods, or to be looked at closely
     seen: set[Channel] = set()
     corrections: list[tuple[int, str | None, int]] = []
-    rows = conn.execute(_ADDED).fetchall()
-    for client, service, *_ in rows:
-        channel = (client, service)
+    rows = conn.execute(statements.added).fetchall()
+    for client, thing, *_ in rows:
+        channel = (client, thing)
         (several if channel in seen else seen).add(channel)
-    for client, service, period_s, place, records, start, end, known_start, known_end, uptime, spans in rows:
-        if (client, service) in several:
+    for client, thing, period_s, place, records, start, end, known_start, known_end, uptime, spans in rows:
+        if (client, thing) in several:
             continue
         begin = period_s * NS_PER_S
         if (records == 1 or end - start <= gap_ns) and start - begin > gap_ns and begin + period_ns - end > gap_ns:
@@ -90,30 +107,30 @@ def merge_sessions(conn: sqlite3.Connection, first: int, last: int, built: Built
             ):
                 corrections.append((max(end, known_end) - min(start, known_start) - uptime, None, place))
                 continue
-        several.add((client, service))
+        several.add((client, thing))
     if several:
         groups = _groups_of(rows, several)
-        intervals = _intervals_of(conn, groups, first, last, gap_ns)
+        intervals = _intervals_of(conn, groups, (statements.intervals, {"first": first, "last": last}), gap_ns)
         spilt: list[tuple[int, int, int, str | None, int]] = []
         for channel, found in groups.items():
-            closely = _Closely(conn, channel, found, built)
+            closely = _Closely(conn, channel, found, built, statements.known)
             corrections += closely.corrected(intervals[channel])
             spilt += closely.spilt
-        conn.executemany(_SPILL, spilt)
-    conn.executemany(_CORRECT, corrections)
+        conn.executemany(statements.spill, spilt)
+    conn.executemany(statements.correct, corrections)
 
 
 def _groups_of(rows: Iterable[Sequence[Any]], channels: set[Channel]) -> dict[Channel, list[_Group]]:
     groups: dict[Channel, list[_Group]] = {channel: [] for channel in channels}
-    for client, service, period_s, place, records, start, end, *known in rows:
-        if (client, service) in channels:
+    for client, thing, period_s, place, records, start, end, *known in rows:
+        if (client, thing) in channels:
             row = None if known[2] is None else _Row._make(known)
-            groups[client, service].append(_Group(period_s, place, records, start, end, row))
+            groups[client, thing].append(_Group(period_s, place, records, start, end, row))
     return groups
 
 
 def _intervals_of(
-    conn: sqlite3.Connection, groups: dict[Channel, list[_Group]], first: int, last: int, gap_ns: int
+    conn: sqlite3.Connection, groups: dict[Channel, list[_Group]], records: tuple[str, dict[str, int]], gap_ns: int
 ) -> dict[Channel, list[Interval]]:
     """Return the times that the new records of channels cover; short groups leave no gap between their records."""
     intervals: dict[Channel, list[Interval]] = {}
@@ -124,16 +141,19 @@ def _intervals_of(
             scattered.add(channel)
             intervals[channel] = []
     if scattered:
-        for client, service, start, end in conn.execute(_INTERVALS, (first, last)):
-            if (client, service) in scattered:
-                intervals[client, service].append((start, end))
+        for client, thing, start, end in conn.execute(*records):
+            if (client, thing) in scattered:
+                intervals[client, thing].append((start, end))
     return intervals
 
 
 class _Closely:
     """One channel's new times put among those known around them."""
 
-    def __init__(self, conn: sqlite3.Connection, channel: Channel, groups: Iterable[_Group], built: Built) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, channel: Channel, groups: Iterable[_Group], built: Built, known: str
+    ) -> None:
+        self._query = known
         self._conn = conn
         self._channel = channel
         self._groups = {group.period_s: group for group in groups}
@@ -165,7 +185,7 @@ class _Closely:
         group = self._groups.get(start_s)
         if group is not None:
             return group.known
-        found = self._conn.execute(_KNOWN, (start_s, *self._channel)).fetchone()
+        found = self._conn.execute(self._query, (start_s, *self._channel)).fetchone()
         return None if found is None else _Row._make(found)
 
     def _pieces(self, start_s: int, row: _Row) -> list[Interval]:

@@ -13,6 +13,7 @@ from correlator.detect.thresholds import ChannelTotals, FlowTotals
 from correlator.store.rollup import MAX_SUM
 
 _NAMES: Final = "c.client, t.client_port, s.server, s.server_port"
+_HOST: Final = "(SELECT h.host FROM hosts AS h WHERE h.host_id = t.host_id)"
 _JOINED: Final = """
 JOIN clients AS c ON c.client_id = t.client_id JOIN services AS s ON s.service_id = t.service_id
 JOIN sensors AS n ON n.sensor_id = t.sensor_id
@@ -24,14 +25,14 @@ _OVER: Final = """
 _BYTES, _PACKETS = "t.payload_bytes_out + t.payload_bytes_in", "t.packets_out + t.packets_in"
 # Flows of one record.
 _WHOLE: Final = f"""
-SELECT n.sensor, t.flow_id, {_NAMES}, {_BYTES}, {_PACKETS}, t.end_ns - t.flow_start_ns, t.end_ns, 0, t.host
+SELECT n.sensor, t.flow_id, {_NAMES}, {_BYTES}, {_PACKETS}, t.end_ns - t.flow_start_ns, t.end_ns, 0, {_HOST}
 FROM flow_records AS t {_JOINED}
 WHERE t.record_id BETWEEN :first AND :last AND t.part = 0 AND t.end_reason IS NOT NULL
 AND {_OVER.format(bytes=_BYTES, packets=_PACKETS)}
 """  # noqa: S608 - constant names
 # Flows of several: of those new the last is asked about, and all that are stored are added up.
 _IN_PARTS: Final = f"""
-SELECT n.sensor, t.flow_id, {_NAMES}, t.bytes, t.packets, t.end_ns - t.flow_start_ns, t.end_ns, t.open, t.host
+SELECT n.sensor, t.flow_id, {_NAMES}, t.bytes, t.packets, t.end_ns - t.flow_start_ns, t.end_ns, t.open, {_HOST}
 FROM (
     SELECT f.*, f.end_reason IS NULL AS open, (
         SELECT CAST(total(p.payload_bytes_out + p.payload_bytes_in) AS INTEGER) FROM flow_records AS p

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import sqlite3
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,9 @@ class Table(Enum):
     SERVICE_PERIODS = "service_periods"
     ALL_PERIODS = "periods"
     RECORDS = "flow_records"
+    HOST_TOTALS = "host_channel_totals"
+    HOST_PERIODS = "host_channel_periods"
+    HOST_SERVICES = "host_period_services"
 
 
 class Segment(NamedTuple):
@@ -99,12 +103,6 @@ def _is_in(text: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) ->
     return address.version == network.version and address in network
 
 
-# A flow has the name that any of its parts knew.
-_HOST: Final = """
-({test} OR ((t.part > 0 OR t.end_reason IS NULL) AND EXISTS (
-    SELECT 1 FROM flow_records AS h WHERE h.sensor_id = t.sensor_id AND h.flow_id = t.flow_id
-    AND (h.part > 0 OR h.end_reason IS NULL) AND {other})))
-"""
 _IN_PERIODS: Final = "(SELECT DISTINCT period_start_s FROM periods WHERE {tests}) AS p CROSS JOIN "
 _CLIENTS: Final = "json_each(:clients) AS i CROSS JOIN "
 _SERVICES: Final = "json_each(:services) AS i CROSS JOIN "
@@ -113,6 +111,7 @@ _SERVICES: Final = "json_each(:services) AS i CROSS JOIN "
 def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
     """Return where the rows of a segment come from, and the tests that they pass; protocols are not among these."""
     values: dict[str, Any] = {}
+    bound: Mapping[str, Any]
     tests = ["true"]
     if ids.clients is not None:
         values["clients"] = json.dumps(ids.clients)
@@ -120,15 +119,16 @@ def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
         values["services"] = json.dumps(ids.services)
         if ids.clients is not None:
             tests.append("t.service_id IN (SELECT value FROM json_each(:services))")
-    if part.table is Table.TOTALS:
-        return Source(f"{_totals(ids)} WHERE {' AND '.join(tests)}", values)
+    if part.table in (Table.TOTALS, Table.HOST_TOTALS):
+        return Source(f"{_totals(ids, part.table)} WHERE {' AND '.join(tests)}", values)
     times, bound = _times(part, period_s)
     values |= bound
     if part.table is Table.RECORDS:
         tests += [f"t.start_ns {test}" for test in times]
         if chosen.host is not None:
-            test = _host_test(chosen.host, values)
-            tests.append(_HOST.format(test=test.format("t"), other=test.format("h")))
+            test, bound = host_test(chosen.host)
+            values |= bound
+            tests.append(f"t.host_id IN (SELECT h.host_id FROM hosts AS h WHERE {test})")  # noqa: S608 - constant test
         return Source(f"{_records(ids, part)} WHERE {' AND '.join(tests)}", values)
     tests += [f"t.period_start_s {test}" for test in times]
     return Source(f"{_periods(ids, part)} WHERE {' AND '.join(tests)}", values)
@@ -160,10 +160,11 @@ def its_protocol(table: Table) -> str:
     return f"(:protocol IS NULL OR ({of_service}) = :protocol)"
 
 
-def _host_test(host: str, values: dict[str, Any]) -> str:
+def host_test(host: str) -> tuple[str, dict[str, str]]:
+    """Return the test that rows of hosts AS h have a name, or one below it, and what it binds."""
     below = host.startswith("*.")
-    values["host"] = host.lower()[below:]
-    return "substr(lower({0}.host), -length(:host)) = :host" if below else "lower({0}.host) = :host"
+    test = "substr(h.host, -length(:host)) = :host" if below else "h.host = :host"
+    return test, {"host": host.lower()[below:]}
 
 
 def _through_periods(part: Segment) -> str:
@@ -175,12 +176,12 @@ def _through_periods(part: Segment) -> str:
     return _IN_PERIODS.format(tests=" AND ".join(tests))
 
 
-def _totals(ids: Ids) -> str:
+def _totals(ids: Ids, table: Table) -> str:
     if ids.clients is not None:
-        return f"FROM {_CLIENTS} channel_totals AS t ON t.client_id = i.value"
+        return f"FROM {_CLIENTS} {table.value} AS t ON t.client_id = i.value"
     if ids.services is not None:
         return f"FROM {_SERVICES} channel_totals AS t INDEXED BY channel_totals_service ON t.service_id = i.value"
-    return "FROM channel_totals AS t"
+    return f"FROM {table.value} AS t"
 
 
 def _periods(ids: Ids, part: Segment) -> str:

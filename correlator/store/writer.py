@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -19,9 +19,10 @@ from correlator.store import details, sensors
 from correlator.store.alarms import is_unseen, store_alarms
 from correlator.store.columns import COLUMNS, details_of, rows
 from correlator.store.database import Store, explained
-from correlator.store.numbers import clients, services
+from correlator.store.named import any_host, name_parts, prepare, roll_up_named
+from correlator.store.numbers import clients, hosts, services
 from correlator.store.openflows import note_open
-from correlator.store.rollup import CREATE_ADDED, MAX_SUM, group, roll_up
+from correlator.store.rollup import CREATE_ADDED, MAX_RECORDS, MAX_SUM, group, roll_up
 from correlator.store.sessions import merge_sessions
 from correlator.store.thresholds import channels_over, flows_over
 
@@ -29,8 +30,6 @@ _INSERT_RECORD: Final = (
     f"INSERT INTO flow_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 - constant names
     "ON CONFLICT (start_ns, flow_id, part, sensor_id) DO NOTHING"
 )
-# What is rolled up at once: so many records of at most 2^46 bytes each are sums that SQLite can hold.
-_ROLL_UP_RECORDS: Final = 32_768
 
 
 class Arrived(NamedTuple):
@@ -43,6 +42,16 @@ class Arrived(NamedTuple):
     def records(self) -> int:
         """How many they are."""
         return len(self.columns[0]) if self.columns else 0
+
+    @property
+    def named(self) -> bool:
+        """Whether any of them knows its host."""
+        return self.columns[AT["host"]].count(None) < self.records
+
+    @property
+    def parted(self) -> bool:
+        """Whether any of them is a part of a flow that has several."""
+        return any(self.columns[AT["part"]]) or None in self.columns[AT["end_reason"]]
 
 
 class Written(NamedTuple):
@@ -76,11 +85,13 @@ class Writer:
         self.built = store.built
         self._clients = clients(store.conn)
         self._services = services(store.conn)
+        self._hosts = hosts(store.conn)
         self._sensors: dict[str, int] = {}
         self._fields: int | None = None
         self._data_version = -1
         self._conn.execute("PRAGMA temp_store = MEMORY")
         self._conn.execute(CREATE_ADDED)
+        prepare(self._conn)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -146,19 +157,21 @@ class Writer:
         """Store records that are new, with their roll-ups and sessions; tell what is over the limits with them."""
         written = Written(Counter(), Counter(), [], [])
         first = start = self._next_record()
+        waiting: list[Arrived] = []
         waiting_ns = 0
         for arrived in batch:
             if not arrived.records:
                 continue
             written.arrived[arrived.sensor] += arrived.records
             for part, duration_ns in _addable(arrived):
-                if first - start + part.records > _ROLL_UP_RECORDS or waiting_ns + duration_ns > MAX_SUM:
-                    self._roll_up(start, first - 1, limits, written)
-                    start, waiting_ns = first, 0
+                if first - start + part.records > MAX_RECORDS or waiting_ns + duration_ns > MAX_SUM:
+                    self._roll_up(start, waiting, limits, written)
+                    start, waiting, waiting_ns = first, [], 0
                 written.stored[part.sensor] += self._insert(first, part, now_ns)
                 first += part.records
+                waiting.append(part)
                 waiting_ns += duration_ns
-        self._roll_up(start, first - 1, limits, written)
+        self._roll_up(start, waiting, limits, written)
         return written
 
     def add_alarms(self, alarms: Iterable[Alarm]) -> int:
@@ -175,6 +188,7 @@ class Writer:
     def _forget(self) -> None:
         self._clients.forget()
         self._services.forget()
+        self._hosts.forget()
         self._sensors.clear()
         self._fields = None
 
@@ -191,22 +205,41 @@ class Writer:
         client_ids = self._clients.of(columns[AT["client_ip"]])
         services = zip(*(columns[AT[name]] for name in ("server_ip", "server_port", "protocol")), strict=True)
         service_ids = self._services.of(services)
+        host_ids = self._host_ids(arrived)
         before = self._conn.total_changes
         self._conn.executemany(
-            _INSERT_RECORD, rows(first, self._sensors[sensor], client_ids, service_ids, self.built.period_s, columns)
+            _INSERT_RECORD,
+            rows(first, self._sensors[sensor], (client_ids, service_ids, host_ids), self.built.period_s, columns),
         )
         stored = self._conn.total_changes - before
         if stored:
             details.put(self._conn, first, arrived.records, self._fields, details_of(columns))
         return stored
 
-    def _roll_up(self, first: int, last: int, limits: Thresholds, written: Written) -> None:
+    def _host_ids(self, arrived: Arrived) -> list[int | None]:
+        """Return the number of each record's host."""
+        if not arrived.named:
+            return [None] * arrived.records
+        hosts, protocols = arrived.columns[AT["host"]], arrived.columns[AT["protocol"]]
+        known = ((host, protocol) for host, protocol in zip(hosts, protocols, strict=True) if host is not None)
+        numbers = iter(self._hosts.of(known))
+        return [None if host is None else next(numbers) for host in hosts]
+
+    def _roll_up(self, first: int, waiting: Sequence[Arrived], limits: Thresholds, written: Written) -> None:
+        """Add records that are stored, numbered from ``first``, to the roll-ups."""
+        last = first + sum(part.records for part in waiting) - 1
         if last < first:
             return
         group(self._conn, first, last)
         merge_sessions(self._conn, first, last, self.built)
         roll_up(self._conn)
         note_open(self._conn, first, last)
+        named = any(part.named for part in waiting)
+        if any(part.parted for part in waiting) and (named or any_host(self._conn)):
+            named = True  # now, maybe
+            name_parts(self._conn, first, last, self.built)
+        if named:
+            roll_up_named(self._conn, first, last, self.built)
         written.flows_over.extend(flows_over(self._conn, first, last, limits.flow))
         written.channels_over.extend(channels_over(self._conn, first, last, limits.channel_period))
 

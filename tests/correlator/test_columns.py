@@ -33,4 +33,4 @@ def test_a_column_of_details_that_nobody_knows_is_none() -> None:
 def test_a_record_belongs_to_the_period_of_its_start() -> None:
     moment = 7200 * 10**9
     columns = columns_of([flow(n, start_ns=start) for n, start in enumerate((moment - 1, moment, moment + 1), 1)])
-    assert [row[4] for row in rows(1, 1, [1] * 3, [1] * 3, 3600, columns)] == [3600, 7200, 7200]
+    assert [row[5] for row in rows(1, 1, ([1] * 3, [1] * 3, [None] * 3), 3600, columns)] == [3600, 7200, 7200]
