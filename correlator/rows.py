@@ -98,6 +98,15 @@ class HostRow(NamedTuple):
     figures: Figures
 
 
+class HostChannelRow(NamedTuple):
+    """One channel's by name: the figures of all flows in which a client asked for a host name."""
+
+    client: str
+    host: str
+    services: int
+    figures: Figures
+
+
 class SensorRow(NamedTuple):
     """What is known of one sensor."""
 

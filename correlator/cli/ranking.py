@@ -16,14 +16,13 @@ from correlator.render.table import FIGURES, Column, human_bytes, human_count, h
 from correlator.rows import Selection
 from correlator.store import groups, queries
 from correlator.store.database import Store
-from correlator.store.flows import host_intervals, hosts
+from correlator.store.hosts import Best, host_channels, hosts
 from correlator.views.clients import client_nodes, client_view
 from correlator.views.ranking import (
     MEASURES,
     channel_nodes,
-    client_host_nodes,
+    host_channel_nodes,
     host_nodes,
-    host_uptimes,
     list_average,
     lists,
     ranked_record,
@@ -143,7 +142,7 @@ def _human_average(row: dict[str, Any]) -> str:
 def _nodes(store: Store, question: _Question, *, bottom: bool) -> list[Node]:
     subject, chosen = question.subject, question.chosen
     if "hosts" in (subject, f"{question.per}s"):
-        return _host_nodes(store, chosen, by_client=question.per is not None)
+        return _host_nodes(store, question, bottom=bottom)
     part = groups.rolled(store, chosen) if question.per is None and not question.average else None
     if part is not None:
         first = groups.First(MEASURES[question.by], bottom, question.limit)
@@ -158,12 +157,9 @@ def _nodes(store: Store, question: _Question, *, bottom: bool) -> list[Node]:
     return client_view(channels, (), 1) if subject == "clients" else server_view(channels, (), 1)
 
 
-def _host_nodes(store: Store, chosen: Selection, *, by_client: bool) -> list[Node]:
-    gap_ns = store.built.channel_gap_ns
-    if not by_client:
-        return host_nodes(hosts(store, chosen), host_uptimes(host_intervals(store, chosen), gap_ns))
-    found: list[Node] = []
-    for client in sorted({row.client for row in queries.channels(store, chosen)}):
-        own = chosen._replace(client=client)
-        found += client_host_nodes(client, hosts(store, own), host_uptimes(host_intervals(store, own), gap_ns))
-    return found
+def _host_nodes(store: Store, question: _Question, *, bottom: bool) -> list[Node]:
+    """Return the nodes of hosts or of channels by name: those that the lists will have, but for averages all."""
+    best = None if question.average else Best(question.by, question.limit, bottom, question.per)
+    if question.per is None:
+        return host_nodes(hosts(store, question.chosen, best))
+    return host_channel_nodes(host_channels(store, question.chosen, best))

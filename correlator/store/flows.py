@@ -7,14 +7,13 @@ from typing import Any, Final, NamedTuple
 
 from common.records import FlowRecord
 from common.timespan import NS_PER_S
-from correlator.rows import FlowFigures, HostRow, Selection
+from correlator.rows import FlowFigures, Selection
 from correlator.store.columns import RECORD_EXPRESSIONS, record_of
 from correlator.store.database import Store
 from correlator.store.details import Details
-from correlator.store.queries import figures_sql, named, rows_of
+from correlator.store.queries import figures_sql, rows_of
 from correlator.store.where import Ids, Segment, Source, Table, ids_of, source
 from correlator.views.figures import Figures
-from correlator.views.uptime import Interval
 
 # What flows can be sorted by, and the expression over the parts of one flow.
 FLOW_SORTS: Final[Mapping[str, str]] = {
@@ -185,30 +184,3 @@ def open_flows(store: Store, chosen: Selection) -> int:
                     WHERE t.sensor_id = o.sensor_id AND t.flow_id = o.flow_id
                     AND (t.part > 0 OR t.end_reason IS NULL) AND {tests})"""  # noqa: S608 - constant names, bound values
     return int(store.conn.execute(query, came.values).fetchone()[0])
-
-
-def hosts(store: Store, chosen: Selection) -> list[HostRow]:
-    """Return the figures of every host name that clients asked for, without the channel uptime."""
-    query, values = _named_flows(store, chosen)
-    outer = f"""SELECT host, count(DISTINCT client_id), count(DISTINCT service_id),
-                       sum(f0), sum(f1), sum(f2), sum(f3), sum(f4), sum(f5), 0, min(f7), max(f8), max(f9)
-                FROM ({query}) WHERE host IS NOT NULL GROUP BY host"""  # noqa: S608 - constant names
-    return [HostRow._make((*row[:3], Figures._make(row[3:]))) for row in rows_of(store.conn, outer, values)]
-
-
-def host_intervals(store: Store, chosen: Selection) -> Iterator[tuple[str, str, Interval]]:
-    """Yield (host, client, time a flow took), sorted by host and client."""
-    query, values = _named_flows(store, chosen)
-    outer = f"SELECT host, client, f7, f8 FROM ({query}) WHERE host IS NOT NULL ORDER BY host, client"  # noqa: S608
-    for host, client, start, end in rows_of(store.conn, outer, values):
-        yield host, client, (start, end)
-
-
-def _named_flows(store: Store, chosen: Selection) -> tuple[str, dict[str, Any]]:
-    """Return the query of flows with the host that any of their parts knew."""
-    came = _rows(store, chosen)
-    figures = named(figures_sql(Table.RECORDS, wire=chosen.wire))
-    query = f"""SELECT {FLOW_SORTS["host"]} AS host, c.client AS client, t.client_id AS client_id,
-                       t.service_id AS service_id,
-                       {figures} {came.sql} GROUP BY t.sensor_id, t.flow_id"""
-    return query, came.values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import sqlite3
-from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -43,10 +42,11 @@ class Source(NamedTuple):
 
 
 class Ids(NamedTuple):
-    """The clients and services that a selection names, by number; None for all."""
+    """The clients, services and hosts that a selection names, by number; None for all."""
 
     clients: list[int] | None
     services: list[int] | None
+    hosts: list[int] | None = None
 
 
 def segments(since_ns: int | None, until_ns: int | None, period_ns: int) -> list[Segment]:
@@ -80,7 +80,12 @@ def ids_of(conn: sqlite3.Connection, chosen: Selection) -> Ids:
         query = f"SELECT service_id, server FROM services WHERE {clause}"  # noqa: S608 - constant tests
         values = {"port": chosen.server_port, "low": low, "high": high}
         services = _addresses(conn, query, "server", chosen.server, values)
-    return Ids(clients, services)
+    hosts = None
+    if chosen.host is not None:
+        test, bound = host_test(chosen.host)
+        query = f"SELECT h.host_id FROM hosts AS h WHERE {test}"  # noqa: S608 - constant test
+        hosts = [number for (number,) in conn.execute(query, bound)]
+    return Ids(clients, services, hosts)
 
 
 def _addresses(
@@ -111,7 +116,6 @@ _SERVICES: Final = "json_each(:services) AS i CROSS JOIN "
 def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
     """Return where the rows of a segment come from, and the tests that they pass; protocols are not among these."""
     values: dict[str, Any] = {}
-    bound: Mapping[str, Any]
     tests = ["true"]
     if ids.clients is not None:
         values["clients"] = json.dumps(ids.clients)
@@ -126,9 +130,8 @@ def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
     if part.table is Table.RECORDS:
         tests += [f"t.start_ns {test}" for test in times]
         if chosen.host is not None:
-            test, bound = host_test(chosen.host)
-            values |= bound
-            tests.append(f"t.host_id IN (SELECT h.host_id FROM hosts AS h WHERE {test})")  # noqa: S608 - constant test
+            values["hosts"] = json.dumps(ids.hosts)
+            tests.append("t.host_id IN (SELECT value FROM json_each(:hosts))")
         return Source(f"{_records(ids, part)} WHERE {' AND '.join(tests)}", values)
     tests += [f"t.period_start_s {test}" for test in times]
     return Source(f"{_periods(ids, part)} WHERE {' AND '.join(tests)}", values)

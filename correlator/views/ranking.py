@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
-from correlator.rows import ChannelRow, HostRow
+from correlator.rows import ChannelRow, HostChannelRow, HostRow
 from correlator.views.averages import average
 from correlator.views.tree import Node, figures_record, grouped, sort_value
-from correlator.views.uptime import Interval, bridge, uptime_ns
 
 MEASURES: Final[Mapping[str, str]] = {
     "connections": "connections",
@@ -90,42 +89,11 @@ def channel_nodes(channels: Iterable[ChannelRow]) -> list[Node]:
     ]
 
 
-def host_nodes(hosts: Iterable[HostRow], uptimes: Mapping[str, int]) -> list[Node]:
+def host_nodes(hosts: Iterable[HostRow]) -> list[Node]:
     """Return a node per host name."""
-    return [
-        Node(
-            {"host": row.host},
-            {"clients": row.clients, "services": row.services},
-            row.figures._replace(channel_uptime_ns=uptimes.get(row.host, 0)),
-        )
-        for row in hosts
-    ]
+    return [Node({"host": row.host}, {"clients": row.clients, "services": row.services}, row.figures) for row in hosts]
 
 
-def client_host_nodes(client: str, hosts: Iterable[HostRow], uptimes: Mapping[str, int]) -> list[Node]:
-    """Return a node per channel by name of one client."""
-    return [
-        node._replace(names={"client": client, **node.names}, counts={"services": node.counts["services"]})
-        for node in host_nodes(hosts, uptimes)
-    ]
-
-
-def host_uptimes(intervals: Iterable[tuple[str, str, Interval]], gap_ns: int) -> dict[str, int]:
-    """Return {host: the uptime of its channels by name}, from intervals sorted by host and client."""
-    uptimes: dict[str, int] = {}
-    for host, length in _channel_lengths(intervals, gap_ns):
-        uptimes[host] = uptimes.get(host, 0) + length
-    return uptimes
-
-
-def _channel_lengths(intervals: Iterable[tuple[str, str, Interval]], gap_ns: int) -> Iterator[tuple[str, int]]:
-    current: tuple[str, str] | None = None
-    times: list[Interval] = []
-    for host, client, interval in intervals:
-        if current is not None and current != (host, client):
-            yield current[0], uptime_ns(bridge(times, gap_ns))
-            times = []
-        current = (host, client)
-        times.append(interval)
-    if current is not None:
-        yield current[0], uptime_ns(bridge(times, gap_ns))
+def host_channel_nodes(channels: Iterable[HostChannelRow]) -> list[Node]:
+    """Return a node per channel by name."""
+    return [Node({"client": row.client, "host": row.host}, {"services": row.services}, row.figures) for row in channels]

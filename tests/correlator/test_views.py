@@ -14,7 +14,7 @@ from correlator.store.where import Table, segments
 from correlator.views.clients import client_view
 from correlator.views.figures import Figures, combine, total
 from correlator.views.merge import merge_parts
-from correlator.views.ranking import channel_nodes, host_uptimes, ranked
+from correlator.views.ranking import channel_nodes, ranked
 from correlator.views.tree import Sorting, sorted_nodes
 from correlator.views.uptime import bridge, clip, spread, uptime_ns
 
@@ -104,12 +104,6 @@ def test_ranks_break_ties_by_name_at_both_ends() -> None:
     nodes = channel_nodes([channel("b"), channel("a"), channel("c", bytes_out=9)])
     assert [line.node.names["client"] for line in ranked(nodes, "outbound", 3, bottom=False)] == ["c", "a", "b"]
     assert [line.node.names["client"] for line in ranked(nodes, "outbound", 2, bottom=True)] == ["a", "b"]
-
-
-def test_a_host_is_up_per_client() -> None:
-    times = [("a", "1", (0, 10)), ("a", "1", (20, 30)), ("a", "2", (25, 35)), ("b", "1", (0, 1))]
-    assert host_uptimes(times, 10) == {"a": 40, "b": 1}
-    assert host_uptimes([], 10) == {}
 
 
 def test_a_level_without_the_field_is_sorted_by_last_activity() -> None:
