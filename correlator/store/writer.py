@@ -96,18 +96,21 @@ class Writer:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything done inside, or nothing; UserError when the database cannot be written."""
+        committed = False
         try:
             self._conn.execute("BEGIN IMMEDIATE")
             self._forget_if_changed()
             with uncollected():
                 yield
             self._conn.execute("COMMIT")
+            committed = True
         except sqlite3.DatabaseError as error:
             raise explained(self._path, error) from error
         finally:
-            if self._conn.in_transaction:  # it did not get as far as COMMIT
+            if not committed:
                 self._forget()
-                self._conn.execute("ROLLBACK")
+                if self._conn.in_transaction:  # on a full disk SQLite has rolled back itself
+                    self._conn.execute("ROLLBACK")
 
     def mark(self, sensor: str, run: int) -> int:
         """Return the highest sequence of a run that is done with, 0 for none."""

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from corr_flows import flow
 
-from correlator.store import numbers
-from correlator.store.database import Built, Store, writing
+from correlator.config import Thresholds
+from correlator.ingest.pipeline import Pipeline
+from correlator.rows import Selection
+from correlator.store import numbers, queries
+from correlator.store.database import Built, Store, StoreUnavailableError, writing
+from correlator.store.writer import Writer
 
 A, B, C = (bytes((10, 0, 0, last)) for last in (1, 2, 3))
 
@@ -51,3 +56,15 @@ def test_more_than_is_remembered_still_have_their_numbers(store: Store, monkeypa
     first = [number for address in addresses for number in clients.of([address])]
     assert first == list(range(1, 11))
     assert clients.of(addresses) == first
+
+
+def test_a_full_disk_leaves_no_number_behind_that_nothing_has(store: Store) -> None:
+    pipeline = Pipeline(Writer(store), Thresholds())
+    pages = store.conn.execute("PRAGMA page_count").fetchone()[0]
+    store.conn.execute(f"PRAGMA max_page_count = {pages + 2}")
+    many = [("tap", flow(n, client_ip=f"10.1.{n // 250}.{n % 250}")) for n in range(1, 4000)]
+    with pytest.raises(StoreUnavailableError, match="no room left"):
+        pipeline.store_records(many, 0)
+    store.conn.execute("PRAGMA max_page_count = 1000000")
+    pipeline.store_records(many[9:10], 0)
+    assert [row.client for row in queries.channels(store, Selection())] == ["10.1.0.10"]
