@@ -8,8 +8,11 @@ from typing import Final
 _NEW: Final = "record_id BETWEEN :first AND :last AND (part > 0 OR end_reason IS NULL)"
 _OPENED: Final = f"""
 INSERT OR IGNORE INTO open_flows (sensor_id, flow_id)
-SELECT DISTINCT t.sensor_id, t.flow_id FROM flow_records AS t
-WHERE {_NEW} AND t.end_reason IS NULL AND NOT EXISTS (
+SELECT t.sensor_id, t.flow_id FROM (
+    SELECT DISTINCT sensor_id, flow_id FROM flow_records WHERE {_NEW} AND end_reason IS NULL
+) AS t
+WHERE NOT EXISTS (SELECT 1 FROM open_flows AS o WHERE o.sensor_id = t.sensor_id AND o.flow_id = t.flow_id)
+AND NOT EXISTS (
     SELECT 1 FROM flow_records AS e WHERE e.sensor_id = t.sensor_id AND e.flow_id = t.flow_id
     AND (e.part > 0 OR e.end_reason IS NULL) AND e.end_reason IS NOT NULL)
 """  # noqa: S608 - constant tests

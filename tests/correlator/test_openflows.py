@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from common.records import FlowRecord
 from correlator.rows import Selection
 from correlator.store.flows import open_flows
+from correlator.store.openflows import note_open
 
 CHOICES = st.builds(
     Selection,
@@ -58,3 +59,17 @@ def test_an_end_that_comes_before_the_beginning_counts() -> None:
 def test_whole_flows_cost_nothing() -> None:
     with stored([flow(n) for n in range(1, 9)]) as store:
         assert store.conn.execute("SELECT count(*) FROM open_flows").fetchone()[0] == 0
+
+
+def test_another_part_of_an_open_flow_costs_the_same_however_many_there_are() -> None:
+    steps = []
+    for count in (100, 3000):
+        several = parts(7, [1] * (count + 1), closed=False)
+        with stored(several[:count], count) as store:
+            done = [0]
+            store.conn.set_progress_handler(lambda done=done: done.__setitem__(0, done[0] + 1), 100)  # type: ignore[misc]
+            store.conn.execute("BEGIN")
+            note_open(store.conn, count, count)
+            store.conn.execute("COMMIT")
+            steps.append(done[0])
+    assert steps[1] <= steps[0] + 2
