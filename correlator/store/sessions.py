@@ -162,14 +162,25 @@ class _Closely:
 
     def corrected(self, intervals: Sequence[Interval]) -> Iterator[tuple[int, str | None, int]]:
         """Yield (what the uptime grows by, spans, place) for every group; gather what other periods get."""
-        gap_ns, period_s = self._built.channel_gap_ns, self._built.period_s
-        low = min(start for start, _ in intervals) - gap_ns
-        high = max(end for _, end in intervals) + gap_ns
-        first = low // self._built.period_ns * period_s
-        last = high // self._built.period_ns * period_s
-        known: dict[int, _Row | None] = {start_s: self._known(start_s) for start_s in range(first, last + 1, period_s)}
+        near: list[Interval] = []
+        first = last = 0
+        for start, end in sorted(intervals):
+            # A session may end exactly where the period before begins to be in reach.
+            low = (start - self._built.channel_gap_ns - 1) // self._built.period_ns
+            if near and low > last:
+                yield from self._corrected(near, first, last)
+                near = []
+            high = (end + self._built.channel_gap_ns) // self._built.period_ns
+            first, last = (min(first, low), max(last, high)) if near else (low, high)
+            near.append((start, end))
+        yield from self._corrected(near, first, last)
+
+    def _corrected(self, near: Sequence[Interval], first: int, last: int) -> Iterator[tuple[int, str | None, int]]:
+        """Do so for times that may touch the same periods, which are those with numbers from first to last."""
+        period_s = self._built.period_s
+        known = {number * period_s: self._known(number * period_s) for number in range(first, last + 1)}
         before = [piece for start_s, row in known.items() if row is not None for piece in self._pieces(start_s, row)]
-        sessions = bridge([*before, *intervals], gap_ns)
+        sessions = bridge([*before, *near], self._built.channel_gap_ns)
         cut = self._cut(sessions)
         for start_s, row in known.items():
             pieces = cut.get(start_s, [])

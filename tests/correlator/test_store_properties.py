@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+from corr_flows import T0, flow
 from corr_store import stored
 from corr_strategies import moments, traffic
 from hypothesis import given
@@ -235,3 +237,30 @@ def test_a_database_names_what_it_was_built_with(db: Path) -> None:
         assert store.built == Built(900, 60)
     with writing(db, Built(3600, 300)) as store:
         assert store.built == Built(900, 60)
+
+
+def uptimes_s(store: Store, chosen: Selection) -> list[float]:
+    return [row.figures.channel_uptime_ns / NS for row in queries.channels(store, chosen)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_session_that_ended_with_its_period_goes_on_after_a_silence_of_the_whole_gap(order: int) -> None:
+    end = T0 // (3600 * NS) * 3600 * NS + 3600 * NS
+    records = [
+        flow(1, start_ns=end - 10 * NS, end_ns=end),
+        flow(2, start_ns=end + 300 * NS, end_ns=end + 301 * NS),
+    ]
+    with stored(records[::order], 1) as store:
+        assert uptimes_s(store, Selection()) == [311]
+
+
+def test_records_decades_apart_cost_nothing_for_the_time_between() -> None:
+    asked: list[str] = []
+    records = [flow(1, start_ns=0, end_ns=NS), flow(2, start_ns=1000 * NS, end_ns=1001 * NS), flow(3), flow(4)]
+    with stored([]) as store:
+        pipeline = Pipeline(Writer(store), Thresholds())
+        store.conn.set_trace_callback(asked.append)
+        pipeline.store_records([("tap", record) for record in records], 0)
+        store.conn.set_trace_callback(None)
+        assert uptimes_s(store, Selection()) == [12]
+    assert len(asked) < 200
