@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, Final
 
@@ -41,19 +41,16 @@ def figures_sql(table: Table, *, wire: bool) -> str:
 
 def rows_of(conn: sqlite3.Connection, query: str, values: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a query; where forged records overflow its sums, those are only near the truth."""
+    done = 0
     try:
-        cursor = conn.execute(query, values)
-        first = cursor.fetchone()
+        for row in conn.execute(query, values):
+            yield row
+            done += 1
     except sqlite3.OperationalError as error:
         if "integer overflow" not in str(error):
             raise
-        cursor = conn.execute(query.replace("sum(", "total("), values)
-        for row in cursor:
+        for row in islice(conn.execute(query.replace("sum(", "total("), values), done, None):
             yield tuple(int(value) if isinstance(value, float) else value for value in row)
-        return
-    if first is not None:
-        yield first
-        yield from cursor
 
 
 def plan(store: Store, chosen: Selection) -> list[Segment]:
@@ -136,8 +133,10 @@ def spans(store: Store, chosen: Selection, ids: Ids, part: Segment) -> Iterator[
 def _host_sessions(store: Store, chosen: Selection, ids: Ids, part: Segment) -> Iterator[tuple[Key, Interval]]:
     """Yield the sessions of the flows to a host name, by channel, as the records of the selection tell them."""
     came = source(ids, chosen, part, store.built.period_s)
-    query = f"""SELECT t.client_id, t.service_id, t.start_ns, t.end_ns {came.sql} ORDER BY 1, 2"""
-    for key, rows in groupby(store.conn.execute(query, came.values), key=itemgetter(0, 1)):
+    query = f"""SELECT t.client_id, t.service_id, t.start_ns, t.end_ns {came.sql}
+                AND {its_protocol(Table.RECORDS)} ORDER BY 1, 2"""
+    values = {**came.values, "protocol": chosen.protocol}
+    for key, rows in groupby(store.conn.execute(query, values), key=itemgetter(0, 1)):
         for session in bridge([(row[2], row[3]) for row in rows], store.built.channel_gap_ns):
             clipped = clip(session, part.since_ns, part.until_ns)
             if clipped is not None:

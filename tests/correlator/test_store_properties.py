@@ -264,3 +264,20 @@ def test_records_decades_apart_cost_nothing_for_the_time_between() -> None:
         store.conn.set_trace_callback(None)
         assert uptimes_s(store, Selection()) == [12]
     assert len(asked) < 200
+
+
+def test_times_of_other_protocols_with_the_same_host_are_left_out() -> None:
+    records = [flow(1, host="a.example", length_s=5), flow(2, host="a.example", protocol=17, length_s=900)]
+    with stored(records) as store:
+        chosen = Selection(host="a.example")
+        assert uptimes_s(store, chosen) == [5]
+        assert [row.figures.channel_uptime_ns / NS for row in queries.periods(store, chosen)] == [5]
+
+
+def test_sums_beyond_63_bits_in_any_row_harm_no_other() -> None:
+    values = "(VALUES (1, 5), (2, 6), (3, :huge), (3, :huge), (4, 7))"
+    rows = f"WITH t (k, v) AS {values} SELECT k, sum(t.v) FROM t GROUP BY 1"
+    with stored([]) as store:
+        found = list(queries.rows_of(store.conn, rows, {"huge": (1 << 63) - 1}))
+    assert [*found[:2], found[3]] == [(1, 5), (2, 6), (4, 7)]
+    assert found[2][1] == pytest.approx(1 << 64)
