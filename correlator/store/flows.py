@@ -62,8 +62,7 @@ def _rows(store: Store, chosen: Selection) -> Source:
     """Return the records of a selection as ``t``, with the names of what their numbers stand for."""
     whole = Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)
     came = source(ids_of(store.conn, chosen), chosen, whole, store.built.period_s)
-    start, _, tests = came.sql.rpartition(" WHERE ")
-    return Source(f"{start} {_JOIN} WHERE {tests}", {**came.values, "protocol": chosen.protocol})
+    return Source(f"{came.origin} {_JOIN}", came.tests, {**came.values, "protocol": chosen.protocol})
 
 
 def flow_figures(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
@@ -96,7 +95,7 @@ def _by_value(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[A
                        count(*) = 1 AND t.part = 0 AND t.end_reason IS NOT NULL, t.record_id, {_RECORD}
                 {came.sql} GROUP BY t.sensor_id, t.flow_id
                 ORDER BY {FLOW_SORTS[order.field]} {order.direction}, {_NAMES} LIMIT :limit"""
-    yield from store.conn.execute(query, {**came.values, "limit": -1 if order.limit is None else order.limit})
+    yield from rows_of(store.conn, query, {**came.values, "limit": -1 if order.limit is None else order.limit})
 
 
 def _by_start(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[Any, ...]]:
@@ -106,15 +105,18 @@ def _by_start(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[A
     is gone through in stretches that become longer.
     """
     left = -1 if order.limit is None else order.limit
+    bounds = {"from_ns": chosen.since_ns, "to_ns": chosen.until_ns}
     since = "" if chosen.since_ns is None else "AND e.start_ns >= :from_ns"
+    until = "" if chosen.until_ns is None else "AND e.start_ns < :to_ns"
     for start, end in _stretches(store, chosen, order):
         came = _rows(store, chosen._replace(since_ns=start, until_ns=end))
         query = f"""SELECT n.sensor, t.sensor_id, t.flow_id, t.part = 0 AND t.end_reason IS NOT NULL,
                            t.record_id, {_RECORD}
                     {came.sql} AND (t.part = 0 OR NOT EXISTS (
-                        SELECT 1 FROM flow_records AS e WHERE {_OTHER_PART.format("e")} AND e.part < t.part {since}))
+                        SELECT 1 FROM flow_records AS e
+                        WHERE {_OTHER_PART.format("e")} AND e.part < t.part {since} {until}))
                     ORDER BY t.start_ns {order.direction}, {_NAMES} LIMIT :limit"""  # noqa: S608 - constant names, bound values
-        for row in store.conn.execute(query, {**came.values, "limit": left, "from_ns": chosen.since_ns}):
+        for row in store.conn.execute(query, {**came.values, "limit": left, **bounds}):
             left -= 1
             yield row
         if left == 0:
@@ -172,7 +174,7 @@ def _of_one_record(expression: str) -> str:
 def open_flows(store: Store, chosen: Selection) -> int:
     """Return how many flows of the selection have not ended."""
     came = _rows(store, chosen)
-    _, _, tests = came.sql.rpartition(" WHERE ")
+    tests = came.tests
     ids = ids_of(store.conn, chosen)
     if ids.clients is not None:
         tests += " AND t.client_id IN (SELECT value FROM json_each(:clients))"

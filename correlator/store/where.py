@@ -35,10 +35,16 @@ class Segment(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What follows SELECT: rows of a table as ``t``, with the values that it binds."""
+    """Rows of a table as ``t``, with the values that are bound."""
 
-    sql: str
+    origin: str
+    tests: str
     values: dict[str, Any]
+
+    @property
+    def sql(self) -> str:
+        """What follows SELECT; more tests may follow it."""
+        return f"{self.origin} WHERE {self.tests}"
 
 
 class Ids(NamedTuple):
@@ -124,7 +130,7 @@ def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
         if ids.clients is not None:
             tests.append("t.service_id IN (SELECT value FROM json_each(:services))")
     if part.table in (Table.TOTALS, Table.HOST_TOTALS):
-        return Source(f"{_totals(ids, part.table)} WHERE {' AND '.join(tests)}", values)
+        return Source(_totals(ids, part.table), " AND ".join(tests), values)
     times, bound = _times(part, period_s)
     values |= bound
     if part.table is Table.RECORDS:
@@ -132,9 +138,9 @@ def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
         if chosen.host is not None:
             values["hosts"] = json.dumps(ids.hosts)
             tests.append("t.host_id IN (SELECT value FROM json_each(:hosts))")
-        return Source(f"{_records(ids, part)} WHERE {' AND '.join(tests)}", values)
+        return Source(_records(ids, part), " AND ".join(tests), values)
     tests += [f"t.period_start_s {test}" for test in times]
-    return Source(f"{_periods(ids, part)} WHERE {' AND '.join(tests)}", values)
+    return Source(_periods(ids, part), " AND ".join(tests), values)
 
 
 def _times(part: Segment, period_s: int) -> tuple[list[str], dict[str, int]]:

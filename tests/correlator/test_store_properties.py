@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corr_flows import T0, flow
+from corr_flows import T0, flow, parts
 from corr_store import stored
 from corr_strategies import moments, traffic
 from hypothesis import given
@@ -23,6 +23,7 @@ from correlator.rows import Selection
 from correlator.store import queries
 from correlator.store.database import Built, Store, writing
 from correlator.store.flows import Order, flow_figures, flow_parts, open_flows
+from correlator.store.flows import records as stored_records
 from correlator.store.rollup import TABLES
 from correlator.store.sessions import spans_of
 from correlator.store.writer import Writer
@@ -266,6 +267,14 @@ def test_records_decades_apart_cost_nothing_for_the_time_between() -> None:
     assert len(asked) < 200
 
 
+def test_a_flow_is_shown_whichever_of_its_parts_are_in_the_selection() -> None:
+    set_back = [flow(1, end_reason=None, start_s=100), flow(1, part=1, start_s=50)]
+    chosen = Selection(until_ns=T0 + 70 * NS)
+    with stored(set_back) as store:
+        assert [len(found) for _, found in flow_parts(store, chosen, Order("start_ns"))] == [1]
+        assert [len(found) for _, found in flow_parts(store, chosen, Order("end_ns"))] == [1]
+
+
 def test_times_of_other_protocols_with_the_same_host_are_left_out() -> None:
     records = [flow(1, host="a.example", length_s=5), flow(2, host="a.example", protocol=17, length_s=900)]
     with stored(records) as store:
@@ -281,3 +290,22 @@ def test_sums_beyond_63_bits_in_any_row_harm_no_other() -> None:
         found = list(queries.rows_of(store.conn, rows, {"huge": (1 << 63) - 1}))
     assert [*found[:2], found[3]] == [(1, 5), (2, 6), (4, 7)]
     assert found[2][1] == pytest.approx(1 << 64)
+
+
+def test_flows_of_forged_counters_can_be_sorted_by_them() -> None:
+    records = [flow(1, part=part, end_reason=None, start_s=part) for part in range(3)]
+    with stored(records) as store:
+        store.conn.execute("UPDATE flow_records SET payload_bytes_out = 1 << 62")
+        found = list(flow_parts(store, Selection(), Order("payload_bytes_out")))
+        assert [len(several) for _, several in found] == [3]
+
+
+def test_flows_of_a_host_are_shown_and_counted_with_all_their_parts() -> None:
+    named = [part._replace(host="a.example" if part.part == 1 else None) for part in parts(1, [60, 60], closed=False)]
+    chosen = Selection(host="a.example")
+    with stored([*named, flow(2, host="b.example")]) as store:
+        assert [found for _, found in flow_parts(store, chosen, Order())] == [named]
+        assert [found for _, found in flow_parts(store, chosen, Order("end_ns"))] == [named]
+        assert [record for _, record in stored_records(store, chosen, Order(ascending=True))] == named
+        assert [(row.flow_id, row.open) for row in flow_figures(store, chosen)] == [(1, True)]
+        assert open_flows(store, chosen) == 1
