@@ -22,8 +22,8 @@ else:
 
 _LEVEL: Final = 1
 _KEPT: Final = 64  # blocks, for records in time's order are in few of them
-# A block holds one frame, of at most 4 MiB, or as many rows of a text file.
-_MAX_BLOCK_BYTES: Final = 64 << 20
+# Unpacked. A frame is at most 4 MiB; as many rows of a text file may be more, and are several blocks then.
+_MAX_BLOCK_BYTES: Final = 16 << 20
 _DEFAULTS: Final = tuple(FlowRecord._field_defaults.get(name) for name in DETAILS)
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[list[Any] | None]).decode
@@ -53,9 +53,16 @@ def put(
     conn: sqlite3.Connection, first_record: int, records: int, fields: int, columns: Sequence[Sequence[Any] | None]
 ) -> None:
     """Store the details of consecutive records, inside the caller's transaction."""
+    data = _encode(columns)
+    if len(data) > _MAX_BLOCK_BYTES and records > 1:
+        middle = records // 2
+        for start, end in ((0, middle), (middle, records)):
+            some = [None if column is None else column[start:end] for column in columns]
+            put(conn, first_record + start, end - start, fields, some)
+        return
     conn.execute(
         "INSERT INTO record_details (first_record, records, fields, columns) VALUES (?, ?, ?, ?)",
-        (first_record, records, fields, pack(_encode(columns))),
+        (first_record, records, fields, pack(data)),
     )
 
 

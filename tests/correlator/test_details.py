@@ -84,3 +84,13 @@ def test_a_block_that_would_fill_the_memory_is_damaged(store: Store, monkeypatch
     put(store, 1, history=["x" * 2000])
     with pytest.raises(UserError, match="are damaged"):
         details.Details(store.conn).of(1)
+
+
+def test_what_is_too_much_for_a_block_is_put_in_several(store: Store) -> None:
+    facts = [{"agent": f"{number:04d}" * 256, **{f"fact{n}": "x" * 1024 for n in range(31)}} for number in range(1200)]
+    put(store, 5, facts=facts, max_idle_ns=list(range(1200)))
+    reader = details.Details(store.conn)
+    for number in (0, 599, 600, 1199):
+        found = reader.of(5 + number)
+        assert (value(found, "max_idle_ns"), value(found, "facts")) == (number, facts[number])
+    assert store.conn.execute("SELECT count(*) > 1, sum(records) FROM record_details").fetchone() == (1, 1200)
