@@ -17,7 +17,7 @@ from correlator.rows import HostChannelRow, HostRow, Selection
 from correlator.store.database import Store
 from correlator.store.queries import rows_of
 from correlator.store.sessions import spans_of
-from correlator.store.where import Ids, Segment, Source, Table, host_test, ids_of, segments, source
+from correlator.store.where import Ids, Segment, Table, host_test, ids_of, segments, source
 from correlator.views.figures import Figures
 from correlator.views.uptime import Interval, bridge, clip, uptime_ns
 
@@ -85,18 +85,18 @@ def _best(query: str, best: Best | None, names: str) -> str:
     return f"SELECT * FROM ({placed}) WHERE place <= :count"  # noqa: S608 - as above
 
 
-def _all_time(chosen: Selection) -> Source:
+def _all_time(chosen: Selection) -> _Query:
     """Return all hosts of a protocol over all time, for which there is a roll-up."""
     test, values = _named(chosen)
     figures = _numbered(_ROLLED, chosen)
-    return Source(
+    return _Query(
         f"""SELECT t.host_id, h.host, t.clients, {figures}
             FROM host_totals AS t JOIN hosts AS h ON h.host_id = t.host_id WHERE {test}""",  # noqa: S608 - constant names
         values,
     )
 
 
-def _added_up(store: Store, chosen: Selection, *, by_client: bool) -> tuple[Source, str]:
+def _added_up(store: Store, chosen: Selection, *, by_client: bool) -> tuple[_Query, str]:
     """Return the figures of hosts, or of channels by name, and SQL for how many services each was reached on."""
     rows = _rows(store, chosen)
     test, values = _named(chosen)
@@ -115,7 +115,14 @@ def _added_up(store: Store, chosen: Selection, *, by_client: bool) -> tuple[Sour
     query = f"""SELECT h.host AS host, {who}, {services} AS services, {_SUMS}
                 FROM ({rows.sql}) AS r JOIN hosts AS h ON h.host_id = r.host_id {joined}
                 WHERE {test} GROUP BY {key} HAVING min(r.f7) IS NOT NULL"""  # noqa: S608 - constant names, bound values
-    return Source(query, {**rows.values, **values}), reached
+    return _Query(query, {**rows.values, **values}), reached
+
+
+class _Query(NamedTuple):
+    """A query and what it binds."""
+
+    sql: str
+    values: dict[str, Any]
 
 
 class _Rows(NamedTuple):

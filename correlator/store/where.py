@@ -131,8 +131,8 @@ def source(ids: Ids, chosen: Selection, part: Segment, period_s: int) -> Source:
         values["services"] = json.dumps(ids.services)
     way = ids
     if part.table not in (Table.TOTALS, Table.HOST_TOTALS):
-        few = (None if some is None or len(some) > _FEW else some for some in (ids.clients, ids.services))
-        way = Ids(*few, ids.hosts)
+        clients, services = (None if some is None or len(some) > _FEW else some for some in (ids.clients, ids.services))
+        way = ids._replace(clients=clients, services=services)
     if ids.clients is not None and way.clients is None:
         tests.append("t.client_id IN (SELECT value FROM json_each(:clients))")
     if ids.services is not None and (way.services is None or way.clients is not None):
