@@ -217,7 +217,7 @@ def test_the_first_flows_of_a_client_are_the_beginning_of_all_of_them(
     with stored(records, size) as store:
         whole = list(flow_parts(store, chosen, Order("start_ns", ascending)))
         assert list(flow_parts(store, chosen, Order("start_ns", ascending, limit))) == whole[:limit]
-        flows = {}
+        flows: dict[int, list[FlowRecord]] = {}
         for record in records:
             if record.client_ip == bytes((10, 0, 0, 1)) and (since or 0) <= record.start_ns < (until or 1 << 62):
                 flows.setdefault(record.flow_id, []).append(record)
