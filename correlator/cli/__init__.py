@@ -16,6 +16,7 @@ _COMMANDS: Final = {
     "bottom": "ranking",
     "clients": "views",
     "config": "config",
+    "db": "db",
     "evolution": "evolution",
     "flows": "flows",
     "import": "import_",

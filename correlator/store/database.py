@@ -50,13 +50,13 @@ class Store(NamedTuple):
 
 @contextmanager
 def reading(path: Path) -> Iterator[Store]:
-    """Open a store read-only, while others may write it; UserError in one line."""
-    if not path.exists():
-        raise UserError(f"no database at {path}: import or serve into it first, or name another with --db")
+    """Open a store read-only as it is now, while others may write it; UserError in one line."""
+    _must_exist(path)
     with _explained(path), _connected(path, "ro") as conn:
+        conn.execute("BEGIN")  # all that is read is of one moment
         if _refuse_unknown_steps(conn, path):
             raise UserError(f"{path} was made by an older version: run any import or serve on it once")
-        yield Store(conn, _built(conn), path)
+        yield Store(conn, built(conn), path)
 
 
 @contextmanager
@@ -67,7 +67,38 @@ def writing(path: Path, wanted: Built) -> Iterator[Store]:
     """
     with _explained(path), _connected(path, "rwc") as conn:
         _prepare(conn, path, wanted)
-        yield Store(conn, _built(conn), path)
+        yield Store(conn, built(conn), path)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[Store]:
+    """Open a store that is there for writing; UserError in one line."""
+    _must_exist(path)
+    with writing(path, Built(3600, 300)) as store:  # which an old file does not take
+        yield store
+
+
+@contextmanager
+def immediate(conn: sqlite3.Connection) -> Iterator[None]:
+    """Commit everything done inside, or nothing; the write lock is taken first."""
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        conn.execute("COMMIT")
+    finally:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+
+
+def noted(conn: sqlite3.Connection, key: str) -> int:
+    """Return a number of meta, 0 where it is not there."""
+    found = conn.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def note(conn: sqlite3.Connection, key: str, value: int) -> None:
+    """Keep a number in meta, inside the caller's transaction."""
+    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
 
 def file_bytes(path: Path) -> int:
@@ -122,7 +153,13 @@ def _refuse_unknown_steps(conn: sqlite3.Connection, path: Path) -> bool:
     return applied != ours
 
 
-def _built(conn: sqlite3.Connection) -> Built:
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"no database at {path}: import or serve into it first, or name another with --db")
+
+
+def built(conn: sqlite3.Connection) -> Built:
+    """Return what a store's roll-ups are computed with."""
     values = dict(conn.execute("SELECT key, value FROM meta"))
     return Built(values["period_s"], values["channel_gap_s"])
 

@@ -7,6 +7,7 @@ The same statements build the roll-ups again from all records.  There are channe
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -103,6 +104,29 @@ HOSTS: Final = Kind(
 )
 TABLES: Final = tuple(level.table for level in _LEVELS)
 HOST_TABLES: Final = (*(level.table for level in _HOST_LEVELS), "host_services", "host_period_services")
+PERIOD_TABLES: Final = tuple(level.table for level in _LEVELS if "period_start_s" in level.key)
+# For a group of records that are in the roll-ups already: all but how long the channel stood up.
+SUMS_OF_RECORDS: Final = ", ".join(f"{name} = 0" for name in _SUMS if name != "channel_uptime_ns")
+
+
+# What of the totals does not add up over periods.
+_COUNT_AGAIN: Final = (
+    """UPDATE client_totals SET services = (
+           SELECT count(*) FROM channel_totals AS k JOIN services AS s ON s.service_id = k.service_id
+           WHERE k.client_id = client_totals.client_id AND s.protocol = client_totals.protocol
+           AND k.first_ns IS NOT NULL)""",
+    """UPDATE service_totals SET clients = (
+           SELECT count(*) FROM channel_totals AS k
+           WHERE k.service_id = service_totals.service_id AND k.first_ns IS NOT NULL)""",
+)
+
+
+def _changed(summed: Iterable[str]) -> list[str]:
+    """Return how a row's values change when those of another row are added."""
+    return [f"{name} = min({name} + excluded.{name}, {MAX_SUM})" for name in summed] + [
+        f"{name} = {least}(coalesce({name}, excluded.{name}), coalesce(excluded.{name}, {name}))"
+        for name, least in _EXTREMES.items()
+    ]
 
 
 def _create(kind: Kind) -> str:
@@ -165,11 +189,7 @@ def _statement(kind: Kind, level: Level) -> str:
     else:
         taken += [f"sum(a.{name})" for name in _SUMS] + [f"{least}(a.{name})" for name, least in _EXTREMES.items()]
         grouped = f"GROUP BY {', '.join(level.key)}"
-    changed = [f"{name} = min({name} + excluded.{name}, {MAX_SUM})" for name in (*counts, *_SUMS)]
-    changed += [
-        f"{name} = {least}(coalesce({name}, excluded.{name}), coalesce(excluded.{name}, {name}))"
-        for name, least in _EXTREMES.items()
-    ]
+    changed = _changed((*counts, *_SUMS))
     names = [*level.key, *counts, *_FIGURES]
     if by_period:
         names, taken, changed = [*names, "spans"], [*taken, "a.spans"], [*changed, "spans = excluded.spans"]
@@ -195,4 +215,22 @@ def group(conn: sqlite3.Connection, first: int, last: int, kind: Kind = SERVICES
 def roll_up(conn: sqlite3.Connection, kind: Kind = SERVICES) -> None:
     """Add the groups to every roll-up."""
     for statement in _statements(kind):
+        conn.execute(statement)
+
+
+def total_up(conn: sqlite3.Connection) -> None:
+    """Make the totals again from the tables of periods, inside the caller's transaction: the sums of what is kept."""
+    by_key = {level.key: level for level in _LEVELS}
+    totals = [level for level in _LEVELS if "period_start_s" not in level.key]
+    for level in totals:
+        names = [*level.key, *(name for name, _ in level.counts), *_FIGURES]
+        taken = [*level.key, *("0" for _ in level.counts), *_FIGURES]
+        conn.execute(f"DELETE FROM {level.table}")  # noqa: S608 - constant names
+        # Row by row, for sums that SQLite cannot hold stop at the bound; no sorting takes memory.
+        conn.execute(
+            f"""INSERT INTO {level.table} ({", ".join(names)})
+                SELECT {", ".join(taken)} FROM {by_key["period_start_s", *level.key].table} WHERE true
+                ON CONFLICT ({", ".join(level.key)}) DO UPDATE SET {", ".join(_changed(_SUMS))}"""  # noqa: S608 - as above
+        )
+    for statement in _COUNT_AGAIN:
         conn.execute(statement)

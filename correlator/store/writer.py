@@ -18,7 +18,7 @@ from correlator.detect.thresholds import ChannelTotals, FlowTotals
 from correlator.store import details, sensors
 from correlator.store.alarms import is_unseen, store_alarms
 from correlator.store.columns import COLUMNS, details_of, rows
-from correlator.store.database import Store, explained
+from correlator.store.database import Store, built, explained
 from correlator.store.named import any_host, name_parts, prepare, roll_up_named
 from correlator.store.numbers import clients, hosts, services
 from correlator.store.openflows import note_open
@@ -186,6 +186,7 @@ class Writer:
         (version,) = self._conn.execute("PRAGMA data_version").fetchone()
         if version != self._data_version:
             self._forget()
+            self.built = built(self._conn)  # db rebuild may change it
             self._data_version = version
 
     def _forget(self) -> None:
