@@ -25,6 +25,22 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
             raise ValueError(f"period_s is {self.period_s}; whole minutes that divide a day, such as 900 or 3600")
 
 
+class RetentionSettings(Struct, frozen=True, kw_only=True):
+    """[retention]: how long what is kept; 0 keeps it for ever."""
+
+    flows_days: Annotated[int, Meta(ge=0, le=36_500)] = 30
+    hours_days: Annotated[int, Meta(ge=0, le=36_500)] = 730
+    max_bytes: Limit = 0
+
+    def __post_init__(self) -> None:
+        """Refuse flows that outlast what they are summed up in."""
+        if self.hours_days and not 0 < self.flows_days <= self.hours_days:
+            raise ValueError(
+                f"flows_days is {self.flows_days} and hours_days {self.hours_days}; flows cannot be kept for longer "
+                "than the hours they are summed up in (0 is for ever)"
+            )
+
+
 class FlowThresholds(Struct, frozen=True, kw_only=True):
     """[thresholds.flow]: limits for one flow, both directions together; 0 turns a rule off."""
 
@@ -91,6 +107,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a configuration file may say."""
 
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     thresholds: Thresholds = Thresholds()
     sensors: SensorLimits = SensorLimits()
     serve: ServeSettings = ServeSettings()

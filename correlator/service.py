@@ -27,6 +27,7 @@ from correlator.store.database import Store, StoreUnavailableError, file_bytes, 
 from correlator.store.keys import KeyRing
 from correlator.store.sensors import sensors
 from correlator.store.writer import Writer, uncollected
+from correlator.upkeep import Upkeep
 from correlator.watch import Watch
 
 _POLL_MS: Final = 250
@@ -49,6 +50,7 @@ class Service:
         writer = Writer(store)
         self._pipeline = Pipeline(writer, settings.thresholds, settings.sensors)
         self._watch = Watch(writer, settings.sensors, time.time_ns(), time.monotonic_ns())
+        self._upkeep = Upkeep(store, settings.retention, time.monotonic_ns())
         receiver = self._pipeline.receiver
         self._peers = Peers(settings.serve.max_sensors, receiver.open_run, self._pipeline.mark, receiver.knows)
         self._notifier = Notifier()
@@ -113,6 +115,7 @@ class Service:
             with uncollected():  # decoding makes as many objects as storing
                 self._take(link, messages)
         self._look_after_sensors()
+        self._look_after_store(quiet=not messages)
 
     def _take(self, link: Link, messages: Sequence[Message]) -> None:
         deliveries, answers = self._peers.handle(messages)
@@ -133,6 +136,15 @@ class Service:
             return
         for alarm in alarms:
             self._say(f"alarm: {alarm.message}")
+
+    def _look_after_store(self, *, quiet: bool) -> None:
+        try:
+            lines = self._upkeep.turn(time.time_ns(), time.monotonic_ns(), quiet=quiet)
+        except StoreUnavailableError as error:
+            self._complain(f"waiting: {error}")
+            return
+        for line in lines:
+            self._say(line)
 
     def _store(self, link: Link, deliveries: list[Delivery]) -> None:
         """Store a batch and acknowledge it; while the database is not to be had, keep trying."""

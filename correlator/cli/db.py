@@ -1,16 +1,20 @@
-"""``db``: the database itself: its roll-ups made again."""
+"""``db``: the database itself looked after: what is old removed, its roll-ups made again."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
+from msgspec import structs
 
 from common.console import Group, say
-from correlator.cli.options import Place, with_place
-from correlator.config import DAY_S, StoreSettings
-from correlator.store.database import Built, changing
+from correlator.cli.options import Place, now_ns, with_place
+from correlator.config import DAY_S, RetentionSettings, StoreSettings
+from correlator.store.database import Built, changing, reading
 from correlator.store.rebuild import rebuild as rebuilt
+from correlator.store.retention import Pruner, Removed, vacuumed
+
+DAYS: Final = click.IntRange(0, 36_500)
 
 
 @click.group(cls=Group, short_help="Look after the database itself")
@@ -19,6 +23,7 @@ def db() -> None:
 
     \b
     Example:
+      tunnelwatch db prune --dry-run
       tunnelwatch db rebuild
     """
 
@@ -44,6 +49,51 @@ def rebuild(place: Place, **wanted: Any) -> None:
         _check(built)
         records = rebuilt(store, built)
     say(f"{records} records rolled up again: periods of {built.period_s} s, a channel gap of {built.channel_gap_s} s")
+
+
+@db.command(short_help="Remove what [retention] says is too old")
+@click.option("--dry-run", is_flag=True, help="Only say what is to go by its age")
+@click.option("--flows-days", type=DAYS, metavar="N", help="Keep the flows of so many days; 0 keeps them for ever")
+@click.option("--hours-days", type=DAYS, metavar="N", help="Keep the periods of so many days; 0 keeps them for ever")
+@click.option("--max-bytes", type=click.IntRange(0), metavar="N", help="Let the oldest flows go above so many bytes")
+@click.option("--vacuum", is_flag=True, help="Give free space back to the file system; writes the whole file again")
+@with_place
+def prune(place: Place, *, dry_run: bool, vacuum: bool, **wanted: Any) -> None:
+    r"""Remove flows and periods that are older than [retention] says; 'serve' does the same as time goes by.
+
+    Days count back from the newest record. Views without a time go on counting what was removed; flows, minutes and
+    parts of periods from before are gone. The file keeps its size, and its free space is used for what comes.
+
+    \b
+    Example:
+      tunnelwatch db prune --dry-run
+      tunnelwatch db prune --flows-days 7 --vacuum
+    """
+    given = {name: value for name, value in wanted.items() if value is not None}
+    settings = _retention(place.settings().retention, given)
+    if dry_run:
+        with reading(place.db) as store:
+            due = Pruner(store, settings).due(now_ns())
+        say(f"{due.records} flow records and {due.periods} periods are to go")
+        return
+    with changing(place.db) as store:
+        pruner = Pruner(store, settings)
+        total = Removed()
+        while (removed := pruner.step(now_ns())) != Removed():
+            total = Removed(total.records + removed.records, total.periods + removed.periods)
+        say(f"{total.records} flow records and {total.periods} periods removed")
+        if pruner.is_over():
+            say(f"warning: {place.db} is still over max_bytes = {settings.max_bytes}: lower --hours-days, or raise it")
+        if vacuum:
+            before, after = vacuumed(store)
+            say(f"{place.db} went from {before} to {after} bytes")
+
+
+def _retention(configured: RetentionSettings, given: dict[str, int]) -> RetentionSettings:
+    try:
+        return structs.replace(configured, **given)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _check(built: Built) -> None:

@@ -79,8 +79,16 @@ class Importer:
     def _text(self, name: str, rows: Iterable[Row | BadLine], advance: Advance) -> None:
         records = self._good(name, rows)
         while batch := list(islice(records, MAX_BATCH_RECORDS)):
-            self.tally.add(self._pipeline.store_records(batch, self._now_ns))
+            self._add(name, self._pipeline.store_records(batch, self._now_ns))
             advance(None)
+
+    def _add(self, name: str, stored: Stored) -> None:
+        self.tally.add(stored)
+        if count := stored.refused["too_old"]:
+            self._complain(
+                f"{name}: {count} records are from a time whose flows were removed, and may have been counted then: "
+                "import them into another --db"
+            )
 
     def _good(self, name: str, rows: Iterable[Row | BadLine]) -> Iterator[tuple[str, FlowRecord]]:
         for row in rows:
@@ -117,7 +125,7 @@ class Importer:
                 break
         if batch:
             stored = self._pipeline.store_frames(batch, self._now_ns)
-            self.tally.add(stored)
+            self._add(name, stored)
             self._account(name, batch, stored)
         return bool(batch)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from common.flowlog import Batch
 from common.records import FlowRecord
-from correlator.columns import columns_of
+from correlator.columns import AT, columns_of
 from correlator.config import SensorLimits, Thresholds
 from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import account_alarms, account_of, frame_alarms
@@ -52,11 +53,11 @@ class Pipeline:
         with self._writer.transaction():
             verdicts = list(self._judge(frames, now_ns + FUTURE_NS))
             accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
-            arrived = [Arrived(frame.sensor, frame.flows) for frame in accepted]
+            arrived, too_old = self._kept([Arrived(frame.sensor, frame.flows) for frame in accepted])
             written = self._writer.add_records(arrived, now_ns, self._thresholds)
             alarms = [*self._alarms(written), *self._sensor_alarms(accepted)]
             new_alarms = self._writer.add_alarms(alarms)
-            refused = self._account(verdicts, written, now_ns)
+            refused = self._account(verdicts, written, too_old, now_ns)
             new_alarms += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
         return _stored(verdicts, written, refused, new_alarms)
 
@@ -67,9 +68,10 @@ class Pipeline:
             by_sensor.setdefault(sensor, []).append(record)
         batch = [Arrived(sensor, columns_of(records)) for sensor, records in by_sensor.items()]
         with self._writer.transaction():
-            written = self._writer.add_records(batch, now_ns, self._thresholds)
+            kept, too_old = self._kept(batch)
+            written = self._writer.add_records(kept, now_ns, self._thresholds)
             new_alarms = self._writer.add_alarms(self._alarms(written))
-            refused = self._account([], written, now_ns)
+            refused = self._account([], written, too_old, now_ns)
         return _stored([], written, refused, new_alarms)
 
     def _judge(self, frames: Sequence[Batch | Refused], latest_ns: int) -> Iterator[Verdict]:
@@ -85,10 +87,33 @@ class Pipeline:
             yield verdict
         self._writer.set_marks(raised)
 
-    def _account(self, verdicts: Sequence[Verdict], written: Written, now_ns: int) -> Counter[str]:
+    def _kept(self, batch: list[Arrived]) -> tuple[list[Arrived], Counter[str]]:
+        """Leave out what is from before the flows that are kept, and count it by sensor.
+
+        A file may come again, and records whose flows were removed cannot be told from those that were counted then.
+        On the link no frame is stored twice.
+        """
+        removed_ns = 0 if self._sensor_limits is not None else self._writer.removed_ns()
+        kept: list[Arrived] = []
+        too_old: Counter[str] = Counter()
+        for arrived in batch:
+            recent = [start_ns >= removed_ns for start_ns in arrived.columns[AT["start_ns"]]] if removed_ns else ()
+            if all(recent):
+                kept.append(arrived)
+                continue
+            columns = tuple(tuple(compress(column, recent)) for column in arrived.columns)
+            kept.append(Arrived(arrived.sensor, columns))
+            too_old[arrived.sensor] += recent.count(False)
+        return kept, too_old
+
+    def _account(
+        self, verdicts: Sequence[Verdict], written: Written, too_old: Counter[str], now_ns: int
+    ) -> Counter[str]:
         """Add to the sensors' counters; return what was refused, by reason."""
         counts: dict[str, Counter[str]] = {}
-        refused: Counter[str] = Counter()
+        refused: Counter[str] = Counter(too_old=too_old.total()) if too_old else Counter()
+        for sensor, count in too_old.items():
+            counts[sensor] = Counter(records_refused=count)
         for verdict in verdicts:
             mine = counts.setdefault(verdict.sensor, Counter())
             if isinstance(verdict, Accepted):

@@ -17,6 +17,10 @@ from correlator.store.schema import known_steps, migrations
 
 BUSY_TIMEOUT_S: Final = 5.0
 NS_PER_S: Final = 1_000_000_000
+PAGE_BYTES: Final = 8192
+_LOG_PAGES: Final = 16_384
+LOG_BYTES: Final = _LOG_PAGES * PAGE_BYTES
+"""What the log grows to while nobody reads an old moment for long."""
 
 
 class Built(NamedTuple):
@@ -90,24 +94,20 @@ def immediate(conn: sqlite3.Connection) -> Iterator[None]:
             conn.execute("ROLLBACK")
 
 
-def noted(conn: sqlite3.Connection, key: str) -> int:
-    """Return a number of meta, 0 where it is not there."""
-    found = conn.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return int(found[0]) if found else 0
-
-
-def note(conn: sqlite3.Connection, key: str, value: int) -> None:
-    """Keep a number in meta, inside the caller's transaction."""
-    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
-
-
 def file_bytes(path: Path) -> int:
     """Return the size of a store's file and of its log."""
-    sizes = []
-    for name in (path, Path(f"{path}-wal")):
-        with suppress(OSError):
-            sizes.append(name.stat().st_size)
-    return sum(sizes)
+    return _size(path) + log_bytes(path)
+
+
+def log_bytes(path: Path) -> int:
+    """Return the size of the log in which changes wait beside the file."""
+    return _size(Path(f"{path}-wal"))
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def _connected(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode={mode}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)) as conn:
         conn.execute("PRAGMA foreign_keys = ON")
-        conn.execute("PRAGMA page_size = 8192")  # of a new file
+        conn.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new file
         conn.execute("PRAGMA cache_size = -65536")
         yield conn
 
@@ -125,7 +125,9 @@ def _prepare(conn: sqlite3.Connection, path: Path, wanted: Built) -> None:
     conn.execute("PRAGMA journal_mode = WAL")
     conn.execute("PRAGMA synchronous = FULL")
     # Random index pages are rewritten by many batches: copying them back less often saves most of that.
-    conn.execute("PRAGMA wal_autocheckpoint = 16384")
+    conn.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+    # A reader of an old moment keeps the log growing; what it grew by is given back when it is gone.
+    conn.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     # One writer at a time prepares; the next one finds nothing left to do.
     conn.execute("BEGIN IMMEDIATE")
     migrations.apply(Database(conn))

@@ -13,7 +13,8 @@ from typing import Final
 
 from common.errors import UserError
 from common.timespan import NS_PER_S, iso_time
-from correlator.store.database import Built, Store, immediate, note, noted
+from correlator.store.database import Built, Store, immediate
+from correlator.store.meta import FLOWS_REMOVED, PERIODS_REMOVED, TOTALS_FROM, note, noted
 from correlator.store.rollup import (
     CREATE_ADDED,
     MAX_SUM,
@@ -25,13 +26,6 @@ from correlator.store.rollup import (
     total_up,
 )
 from correlator.store.sessions import merge_sessions
-
-FLOWS_REMOVED: Final = "flows_removed_s"
-"""In meta: flows that began and ended before this time may have been removed; 0 for none."""
-PERIODS_REMOVED: Final = "periods_removed_s"
-"""In meta: the rows of periods before this time were removed."""
-TOTALS_FROM: Final = "totals_from_s"
-"""In meta: the totals are sums over the periods from this time on."""
 
 # So many records of at most 2^46 bytes each are sums that SQLite can hold.
 _AT_ONCE: Final = 32_768

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from common.records import SensorStats
+from common.timespan import NS_PER_S
 from correlator.columns import AT, Columns
 from correlator.config import Thresholds
 from correlator.detect.alarm import Alarm
@@ -19,6 +20,7 @@ from correlator.store import details, sensors
 from correlator.store.alarms import is_unseen, store_alarms
 from correlator.store.columns import COLUMNS, details_of, rows
 from correlator.store.database import Store, built, explained
+from correlator.store.meta import FLOWS_REMOVED, noted
 from correlator.store.named import any_host, name_parts, prepare, roll_up_named
 from correlator.store.numbers import clients, hosts, services
 from correlator.store.openflows import note_open
@@ -126,6 +128,10 @@ class Writer:
             [(sensor, run, sequence) for (sensor, run), sequence in marks.items()],
         )
 
+    def removed_ns(self) -> int:
+        """Return the time before which flows may have been removed, 0 for none."""
+        return noted(self._conn, FLOWS_REMOVED) * NS_PER_S
+
     def count(self, sensor: str, now_ns: int, counts: Counter[str]) -> None:
         """Add to a sensor's counters and note the contact; the sensor is made when it is new."""
         sensors.count(self._conn, sensor, now_ns, counts)
@@ -197,7 +203,10 @@ class Writer:
         self._fields = None
 
     def _next_record(self) -> int:
-        return int(self._conn.execute("SELECT coalesce(max(record_id), 0) + 1 FROM flow_records").fetchone()[0])
+        # A block may have outlived the newest of its records.
+        last = "SELECT first_record + records - 1 FROM record_details ORDER BY first_record DESC LIMIT 1"
+        query = f"SELECT max(coalesce((SELECT max(record_id) FROM flow_records), 0), coalesce(({last}), 0))"  # noqa: S608
+        return int(self._conn.execute(query).fetchone()[0]) + 1
 
     def _insert(self, first: int, arrived: Arrived, now_ns: int) -> int:
         """Insert those records that are not there, numbered from ``first``; return how many."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.records import FlowRecord
-from correlator.config import Thresholds
+from correlator.config import SensorLimits, Thresholds
 from correlator.ingest.pipeline import Pipeline
 from correlator.store.database import Built, Store, writing
 from correlator.store.rollup import TABLES
@@ -28,9 +28,9 @@ def stored(records: Sequence[FlowRecord], size: int = 3, built: Built = HOURS) -
         yield store
 
 
-def add(store: Store, records: Sequence[FlowRecord], size: int = 3) -> None:
-    """Store records in batches of a size."""
-    pipeline = Pipeline(Writer(store), Thresholds())
+def add(store: Store, records: Sequence[FlowRecord], size: int = 3, *, link: bool = False) -> None:
+    """Store records in batches of a size; ``link``: as if no frame had been stored before."""
+    pipeline = Pipeline(Writer(store), Thresholds(), SensorLimits() if link else None)
     rest = iter(records)
     while batch := list(islice(rest, size)):
         pipeline.store_records([("tap", record) for record in batch], 0)
