@@ -9,6 +9,7 @@ from msgspec import structs
 
 from common.console import Group, say
 from correlator.cli.options import Place, now_ns, with_place
+from correlator.cli.space import stats
 from correlator.config import DAY_S, RetentionSettings, StoreSettings
 from correlator.store.database import Built, changing, reading
 from correlator.store.rebuild import rebuild as rebuilt
@@ -23,9 +24,13 @@ def db() -> None:
 
     \b
     Example:
+      tunnelwatch db stats
       tunnelwatch db prune --dry-run
       tunnelwatch db rebuild
     """
+
+
+db.add_command(stats)
 
 
 @db.command(short_help="Make the roll-ups again from the flows")
