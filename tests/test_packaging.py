@@ -134,6 +134,7 @@ class TestWheel:
         assert not needs["sensor"] & needs["correlator"]
         assert needs["metrics"] == {"prometheus-client"}
         assert needs["plot"] == {"matplotlib"}
+        assert needs["parquet"] == {"pyarrow"}
         assert not needs["metrics"] & (needs[""] | needs["sensor"] | needs["correlator"])
 
     def test_it_runs_where_it_is_installed(self, wheel: Path, tmp_path: Path, extensions: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import msgspec
@@ -40,6 +40,22 @@ def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, columns: Iterab
             names = list(record)
             writer.writerow(names)
         writer.writerow([cell(record.get(name)) for name in names])
+
+
+def write_csv_columns(batches: Iterable[Mapping[str, Sequence[Any]]], names: Sequence[str], out: TextIO) -> int:
+    """Write csv from columns, many rows at a time; return the number of rows."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    rows = 0
+    for batch in batches:
+        writer.writerows(zip(*(_cells(batch[name]) for name in names), strict=True))
+        rows += len(batch[names[0]])
+    return rows
+
+
+def _cells(values: Sequence[Any]) -> Iterable[Any]:
+    """Return values as the csv writer takes them: it knows nothing of lists and maps."""
+    return map(cell, values) if any(isinstance(value, list | tuple | dict) for value in values) else values
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, str]:

@@ -29,14 +29,14 @@ DETAILS: Final = (*(name for name in FlowRecord._fields if name not in _OWN and 
 COLUMNS: Final = ("record_id", "sensor_id", "client_id", "service_id", "host_id", "period_start_s", *_OWN)
 
 # What is asked of flow_records AS t, clients AS c and services AS s for a whole record, beside its details.
-_PLAIN: Final = (*_NUMBERED, *_OWN)
+PLAIN: Final = (*_NUMBERED, *_OWN)
 RECORD_EXPRESSIONS: Final = (*_NUMBERED.values(), *(f"t.{name}" for name in _OWN))
 
 _take_own: Final = itemgetter(*(AT[name] for name in _OWN))
 _take_details: Final = itemgetter(*(AT[name] for name in DETAILS))
-_in_record_order: Final = itemgetter(*map((*_PLAIN, *DETAILS).index, FlowRecord._fields))
-_HOST: Final = _PLAIN.index("host")
-_ADDRESSES: Final = tuple(_PLAIN.index(name) for name in ("client_ip", "server_ip"))
+_in_record_order: Final = itemgetter(*map((*PLAIN, *DETAILS).index, FlowRecord._fields))
+_HOST: Final = PLAIN.index("host")
+_ADDRESSES: Final = tuple(PLAIN.index(name) for name in ("client_ip", "server_ip"))
 
 
 def rows(
