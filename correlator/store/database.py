@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from sqlite_utils.db import Database
-
 from common.errors import UserError
-from correlator.store.schema import known_steps, migrations
+from correlator.store.steps import SET, STEPS
 
 BUSY_TIMEOUT_S: Final = 5.0
 NS_PER_S: Final = 1_000_000_000
@@ -130,9 +128,18 @@ def _prepare(conn: sqlite3.Connection, path: Path, wanted: Built) -> None:
     conn.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     # One writer at a time prepares; the next one finds nothing left to do.
     conn.execute("BEGIN IMMEDIATE")
-    migrations.apply(Database(conn))
+    if _refuse_unknown_steps(conn, path):
+        _upgrade(conn)
     conn.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", list(wanted._asdict().items()))
     conn.execute("COMMIT")
+
+
+def _upgrade(conn: sqlite3.Connection) -> None:
+    from sqlite_utils.db import Database  # noqa: PLC0415 - half of the start of a command that needs none of it
+
+    from correlator.store.schema import migrations  # noqa: PLC0415 - as above
+
+    migrations.apply(Database(conn))
 
 
 def _refuse_unknown_steps(conn: sqlite3.Connection, path: Path) -> bool:
@@ -142,17 +149,16 @@ def _refuse_unknown_steps(conn: sqlite3.Connection, path: Path) -> bool:
         return True
     if "_sqlite_migrations" not in tables:
         raise UserError(f"{path} is a database of another program: name another file with --db")
-    database = Database(conn)
-    applied = {step.name for step in migrations.applied(database)}
-    ours = known_steps()
+    query = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
+    applied = {name for (name,) in conn.execute(query, (SET,))}
     if "initial_schema" in applied:
         raise UserError(f"{path} was made by a version before the first release: import its flow logs into a new file")
-    if applied - ours:
-        newest = min(applied - ours)
+    if applied - STEPS:
+        newest = min(applied - STEPS)
         raise UserError(f"{path} was made by a newer version (it has {newest}): upgrade this program")
     if not applied:
         raise UserError(f"{path} is a database of another program: name another file with --db")
-    return applied != ours
+    return applied != STEPS
 
 
 def _must_exist(path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +26,8 @@ from correlator.store.columns import COLUMNS, DETAILS
 from correlator.store.database import Built, StoreUnavailableError, explained, writing
 from correlator.store.flows import Order
 from correlator.store.flows import records as stored_records
-from correlator.store.schema import migrations
+from correlator.store.schema import known_steps, migrations
+from correlator.store.steps import SET, STEPS
 from correlator.store.writer import Writer
 
 
@@ -138,6 +141,21 @@ def test_the_flows_view_is_readable_with_sqlite_utils(db: Path) -> None:
     rows = list(database.query("SELECT * FROM flows WHERE client = '10.1.1.9' AND server_port = 3128"))
     database.close()
     assert [(row["started"], row["duration_s"], row["parts"]) for row in rows] == [("2003-11-25T13:28:33Z", 60.0, 1)]
+
+
+def test_the_steps_that_are_known_by_name_are_those_of_the_schema() -> None:
+    assert known_steps() == STEPS
+    assert migrations.name == SET
+
+
+@pytest.mark.usefixtures("castro")
+def test_what_only_reads_needs_no_library_for_migrations(db: Path) -> None:
+    script = "import sys; from correlator.cli import main\ntry: main()\nfinally: print('sqlite_utils' in sys.modules)"
+    for arguments in (["clients", "--json"], ["import", "/dev/null"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, "--db", db, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.endswith("False\n"), done
 
 
 def test_migrations_run_once(db: Path) -> None:
