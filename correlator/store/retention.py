@@ -20,7 +20,7 @@ from correlator.store.rollup import PERIOD_TABLES
 AT_ONCE: Final = 2000
 """Records that one transaction removes: some 20 ms."""
 _OLD: Final = "FROM flow_records INDEXED BY flow_records_start WHERE start_ns < :until AND end_ns <= :until"
-_SOME: Final = f"SELECT record_id {_OLD} ORDER BY start_ns LIMIT :most"
+_SOME: Final = f"SELECT record_id, sensor_id, flow_id, end_reason {_OLD} ORDER BY start_ns LIMIT :most"
 _COUNT: Final = f"SELECT count(*) {_OLD}"
 _REMOVE: Final = "DELETE FROM flow_records WHERE record_id IN (SELECT value FROM json_each(?))"
 # A block goes with the last of its records.
@@ -30,6 +30,13 @@ DELETE FROM record_details WHERE first_record IN (
     FROM json_each(?) AS i)
 AND NOT EXISTS (
     SELECT 1 FROM flow_records AS r WHERE r.record_id BETWEEN first_record AND first_record + records - 1)
+"""
+# Of an open flow, nothing is left to be ended.
+_FORGET_OPEN: Final = """
+DELETE FROM open_flows WHERE (sensor_id, flow_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+AND NOT EXISTS (
+    SELECT 1 FROM flow_records AS r WHERE r.sensor_id = open_flows.sensor_id AND r.flow_id = open_flows.flow_id
+    AND (r.part > 0 OR r.end_reason IS NULL))
 """
 _NEWEST: Final = "SELECT coalesce((SELECT max(start_ns) FROM flow_records), (SELECT max(last_ns) FROM periods))"
 _OLDEST: Final = "SELECT min(start_ns) FROM flow_records WHERE start_ns >= ?"
@@ -120,12 +127,14 @@ class Pruner:
         found = self._conn.execute(_SOME, {"until": until_s * NS_PER_S, "most": most}).fetchall()
         if not found:
             return 0
-        ids = json.dumps([record_id for (record_id,) in found])
+        ids = json.dumps([record_id for record_id, *_ in found])
+        begun = json.dumps([(sensor_id, flow_id) for _, sensor_id, flow_id, end_reason in found if end_reason is None])
         with immediate(self._conn):
             if noted(self._conn, FLOWS_REMOVED) < until_s:
                 note(self._conn, FLOWS_REMOVED, until_s)
             count = self._conn.execute(_REMOVE, (ids,)).rowcount
             self._conn.execute(_REMOVE_BLOCKS, (ids,))
+            self._conn.execute(_FORGET_OPEN, (begun,))
         return count
 
     def _remove_period(self, until_s: int) -> int:

@@ -11,7 +11,13 @@ from correlator.store.database import Store, log_bytes
 from correlator.store.flows import open_flows
 from correlator.store.meta import FLOWS_REMOVED, PERIODS_REMOVED, noted
 
-_LEVELS: Final = {"flow_records": "flows", "record_details": "flows", "clients": "names", "services": "names"}
+_LEVELS: Final = {
+    "flow_records": "flows",
+    "record_details": "flows",
+    "open_flows": "flows",
+    "clients": "names",
+    "services": "names",
+}
 # One pass over the file. The cells of a table's inner pages are no rows; those of an index's are.
 _PAGES: Final = """
 SELECT m.tbl_name, m.type = 'table', sum(p.pgsize),

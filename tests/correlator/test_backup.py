@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from corr_flows import flow
-from corr_stores import add, rollups_of
+from corr_store import add, rollups_of
 
 from correlator.store import backup
 from correlator.store.database import Store, reading

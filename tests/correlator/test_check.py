@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from corr_cli import Cli
 from corr_flows import flow
-from corr_stores import add, stored
+from corr_store import add, stored
 from corr_strategies import traffic
 from hypothesis import given
 from hypothesis import strategies as st

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from corr_flows import flow, parts
-from corr_stores import add, stored
+from corr_store import add, stored
 from corr_strategies import traffic
 from hypothesis import given
 from hypothesis import strategies as st

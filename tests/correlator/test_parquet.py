@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 from corr_flows import flow
-from corr_stores import add
+from corr_store import add
 
 from common.errors import UserError
 from correlator.render.parquet import library, save

@@ -12,7 +12,7 @@ import pytest
 from corr_cli import Cli
 from corr_flows import NS, flow
 from corr_link import environment
-from corr_stores import add, rollups_of, stored
+from corr_store import add, rollups_of, stored
 from corr_strategies import traffic
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from corr_cli import Cli
-from corr_flows import NS, T0, flow
-from corr_stores import add, rollups_of, stored
+from corr_flows import NS, T0, flow, parts
+from corr_store import add, rollups_of, stored
 from corr_strategies import traffic
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ from correlator.config import DAY_S, RetentionSettings
 from correlator.rows import Selection
 from correlator.store import queries
 from correlator.store.database import Store, reading
-from correlator.store.flows import Order, records
+from correlator.store.flows import Order, open_flows, records
 from correlator.store.meta import FLOWS_REMOVED, PERIODS_REMOVED, noted
 from correlator.store.rebuild import rebuild
 from correlator.store.retention import Pruner, Removed
@@ -120,6 +120,13 @@ def test_numbers_of_records_are_not_used_again_while_their_block_is_there(store:
     add(store, [day(301, 4, vlan=10)])
     assert store.conn.execute("SELECT record_id FROM flow_records").fetchall() == [(1,), (4,)]
     assert [record.vlan for _, record in records(store, ALL, Order())] == [10, 7]
+
+
+def test_an_open_flow_is_forgotten_with_its_last_record(store: Store) -> None:
+    add(store, [*parts(1, [60, 60], closed=False), *parts(2, [60, 60], closed=False, start_s=60 * DAY_S), day(90, 3)])
+    assert open_flows(store, ALL) == 2
+    prune(store, RetentionSettings(), most=1)
+    assert (open_flows(store, ALL), ids(store)) == (1, [2, 3])
 
 
 def test_a_period_of_the_rollups_goes_at_once_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from corr_cli import Cli
 from corr_flows import flow
-from corr_stores import HOURS, add
+from corr_store import HOURS, add
 
 from correlator.store.database import writing
 

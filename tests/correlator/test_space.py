@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from corr_cli import Cli
 from corr_flows import flow, parts
-from corr_stores import add
+from corr_store import add
 
 from correlator.config import RetentionSettings
 from correlator.store.database import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from corr_flows import T0, flow, parts
-from corr_store import stored
+from corr_store import rollups_of, stored
 from corr_strategies import moments, traffic
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,20 +45,6 @@ def sessions_of(store: Store) -> dict[tuple[Any, ...], list[Interval]]:
         assert all(start_s * NS <= a <= b <= (start_s + 3600) * NS for a, b in found)
         pieces.setdefault(tuple(channel), []).extend(found)
     return {channel: bridge(found, 0) for channel, found in pieces.items()}
-
-
-def rollups_of(store: Store) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of every roll-up, by what the numbers in them stand for."""
-    names = {
-        "client_id": "(SELECT client FROM clients AS c WHERE c.client_id = t.client_id)",
-        "service_id": "(SELECT server || server_port || protocol FROM services AS s WHERE s.service_id = t.service_id)",
-    }
-    found = {}
-    for table in TABLES:
-        columns = [name for _, name, *_ in store.conn.execute(f"PRAGMA table_info({table})")]
-        expressions = ", ".join(names.get(name, f"t.{name}") for name in columns)
-        found[table] = sorted(store.conn.execute(f"SELECT {expressions} FROM {table} AS t"), key=str)
-    return found
 
 
 def brute_force(intervals: Sequence[Interval]) -> list[Interval]:
