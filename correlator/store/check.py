@@ -10,7 +10,7 @@ from common.timespan import NS_PER_S
 from correlator.store.database import Store
 from correlator.store.details import Details
 from correlator.store.meta import FLOWS_REMOVED, PERIODS_REMOVED, TOTALS_FROM, noted
-from correlator.store.rollup import MAX_SUM, PERIOD_TABLES, TABLES
+from correlator.store.rollup import HOST_TABLES, MAX_SUM, PERIOD_TABLES, TABLES
 
 _FAULTS: Final = 20
 _BLOCKS: Final = "SELECT first_record FROM record_details WHERE first_record > ? ORDER BY first_record LIMIT 1000"
@@ -27,7 +27,7 @@ _SUMS: Final = {
 }
 _UPTIME: Final = "channel_uptime_ns"
 # Which columns are numbers of what; nothing else tells SQLite.
-_NUMBERS: Final = {"client_id": "clients", "service_id": "services", "sensor_id": "sensors"}
+_NUMBERS: Final = {"client_id": "clients", "service_id": "services", "host_id": "hosts", "sensor_id": "sensors"}
 
 
 def faults(store: Store, *, full: bool) -> Iterator[str]:
@@ -50,13 +50,14 @@ def _damaged_pages(store: Store, *, full: bool) -> Iterator[str]:
 
 
 def _lost_numbers(store: Store) -> Iterator[str]:
-    for table in ("flow_records", *TABLES):
+    for table in ("flow_records", *TABLES, *HOST_TABLES):
         columns = {name for _, name, *_ in store.conn.execute(f"PRAGMA table_info({table})")}
         for column, things in _NUMBERS.items():
             if column not in columns:
                 continue
             query = f"""SELECT count(*), min({column}) FROM {table} AS t
-                        WHERE NOT EXISTS (SELECT 1 FROM {things} AS n WHERE n.{column} = t.{column})"""  # noqa: S608 - constant names
+                        WHERE {column} IS NOT NULL
+                        AND NOT EXISTS (SELECT 1 FROM {things} AS n WHERE n.{column} = t.{column})"""  # noqa: S608 - constant names
             count, first = store.conn.execute(query).fetchone()
             if count:
                 yield f"{table}: {count} rows have a {column} that is not in {things}, such as {first}"
@@ -75,6 +76,12 @@ def _sums_that_differ(store: Store) -> Iterator[str]:
     grown = noted(store.conn, PERIODS_REMOVED) > noted(store.conn, TOTALS_FROM)
     for table in (name for name in TABLES if name not in PERIOD_TABLES):
         yield from _compared(table, _sums(store, names, table), "channel_periods", channels, at_least=grown)
+    named = _sums(store, names, "host_channel_periods")
+    of_records = _sums(store, _SUMS, f"flow_records WHERE host_id IS NOT NULL AND start_ns >= {removed_s * NS_PER_S}")
+    found = _sums(store, {name: name for name in _SUMS}, f"host_channel_periods WHERE period_start_s >= {removed_s}")
+    yield from _compared("host_channel_periods", found, "flow_records", of_records)
+    for table in ("host_channel_totals", "host_totals"):
+        yield from _compared(table, _sums(store, names, table), "host_channel_periods", named, at_least=grown)
 
 
 def _sums(store: Store, expressions: dict[str, str], rows: str) -> dict[str, int]:

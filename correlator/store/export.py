@@ -23,7 +23,7 @@ JOIN sensors AS n ON n.sensor_id = t.sensor_id
 
 def exported(*, details: bool) -> tuple[str, ...]:
     """Return the names of the columns, as ``flows`` gives them."""
-    return tuple(name for name in FLOW_COLUMNS if details or name not in DETAILS)
+    return tuple(name for name in FLOW_COLUMNS if details or name in PLAIN or name not in DETAILS)
 
 
 def columns(
@@ -41,7 +41,9 @@ def columns(
         record_ids, sensors, *plain = zip(*rows, strict=True)
         found: dict[str, Sequence[Any]] = {"sensor": sensors, **dict(zip(PLAIN, plain, strict=True))}
         if details:
-            found |= zip(DETAILS, zip(*map(read.of, record_ids), strict=True), strict=True)
+            *of_details, spelled = zip(*map(read.of, record_ids), strict=True)
+            found |= zip(DETAILS[:-1], of_details, strict=True)
+            found["host"] = [own or host for own, host in zip(spelled, found["host"], strict=True)]
             found["oriented_by"] = [ORIENTATIONS[code] for code in found["oriented_by"]]
         found["end_reason"] = [None if code is None else END_REASONS[code] for code in found["end_reason"]]
         known = {code: protocol_name(code) for code in set(found["protocol"])}

@@ -1,8 +1,9 @@
 """Makes the roll-ups again from the records, with the same settings or others; all of it in one transaction.
 
 Where retention has removed flows, the rows of those periods are all that is left of them: they stay, and only the
-periods from then on are made again.  A record that lasts beyond the time up to which flows were removed is kept for
-that reason (``retention``): it tells how long its channel stood up in the periods that are made again.
+periods from then on are made again; the roll-ups by name stay as they are then.  A record that lasts beyond the time
+up to which flows were removed is kept for that reason (``retention``): it tells how long its channel stood up in the
+periods that are made again.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from common.errors import UserError
 from common.timespan import NS_PER_S, iso_time
 from correlator.store.database import Built, Store, immediate
 from correlator.store.meta import FLOWS_REMOVED, PERIODS_REMOVED, TOTALS_FROM, note, noted
+from correlator.store.named import prepare, roll_up_named
 from correlator.store.rollup import (
     CREATE_ADDED,
+    HOST_PERIOD_TABLES,
+    HOST_TABLES,
     MAX_SUM,
     PERIOD_TABLES,
     SUMS_OF_RECORDS,
@@ -46,6 +50,7 @@ def rebuild(store: Store, wanted: Built) -> int:
     conn = store.conn
     conn.execute("PRAGMA temp_store = MEMORY")
     conn.execute(CREATE_ADDED)
+    prepare(conn)
     with immediate(conn):
         from_s = noted(conn, FLOWS_REMOVED)
         if wanted != store.built:
@@ -61,6 +66,8 @@ def rebuild(store: Store, wanted: Built) -> int:
             if from_s:
                 conn.execute(_KNOWN_ALREADY, (from_s,))
             roll_up(conn)
+            if not from_s:
+                roll_up_named(conn, first, last, wanted)
             records += count
         conn.execute("DELETE FROM temp.added")
         removed_s = min(noted(conn, PERIODS_REMOVED), from_s)
@@ -81,7 +88,7 @@ def _refuse_lost_flows(store: Store, removed_s: int) -> None:
 
 def _empty(conn: sqlite3.Connection, from_s: int) -> None:
     if not from_s:
-        for table in TABLES:
+        for table in (*TABLES, *HOST_TABLES):
             conn.execute(f"DELETE FROM {table}")  # noqa: S608 - constant names
         return
     for table in PERIOD_TABLES:
@@ -104,6 +111,6 @@ def _chunks(conn: sqlite3.Connection) -> Iterator[tuple[int, int, int]]:
 
 
 def _only_what_is_kept(conn: sqlite3.Connection, removed_s: int) -> None:
-    for table in PERIOD_TABLES:
+    for table in (*PERIOD_TABLES, *HOST_PERIOD_TABLES):
         conn.execute(f"DELETE FROM {table} WHERE period_start_s < ?", (removed_s,))  # noqa: S608 - constant names
     total_up(conn)

@@ -15,7 +15,7 @@ from common.timespan import NS_PER_S
 from correlator.config import DAY_S, RetentionSettings
 from correlator.store.database import LOG_BYTES, Built, Store, built, explained, immediate, log_bytes
 from correlator.store.meta import FLOWS_REMOVED, PERIODS_REMOVED, note, noted
-from correlator.store.rollup import PERIOD_TABLES
+from correlator.store.rollup import HOST_PERIOD_TABLES, PERIOD_TABLES
 
 AT_ONCE: Final = 2000
 """Records that one transaction removes: some 20 ms."""
@@ -145,7 +145,7 @@ class Pruner:
             return 0
         with immediate(self._conn):
             note(self._conn, PERIODS_REMOVED, max(noted(self._conn, PERIODS_REMOVED), until_s))
-            for table in PERIOD_TABLES:
+            for table in (*PERIOD_TABLES, *HOST_PERIOD_TABLES):
                 self._conn.execute(f"DELETE FROM {table} WHERE period_start_s = ?", (start_s,))  # noqa: S608 - constant names
         return 1
 

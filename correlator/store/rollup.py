@@ -104,6 +104,7 @@ HOSTS: Final = Kind(
 )
 TABLES: Final = tuple(level.table for level in _LEVELS)
 HOST_TABLES: Final = (*(level.table for level in _HOST_LEVELS), "host_services", "host_period_services")
+HOST_PERIOD_TABLES: Final = ("host_channel_periods", "host_period_services")
 PERIOD_TABLES: Final = tuple(level.table for level in _LEVELS if "period_start_s" in level.key)
 # For a group of records that are in the roll-ups already: all but how long the channel stood up.
 SUMS_OF_RECORDS: Final = ", ".join(f"{name} = 0" for name in _SUMS if name != "channel_uptime_ns")

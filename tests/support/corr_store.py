@@ -13,7 +13,7 @@ from common.records import FlowRecord
 from correlator.config import SensorLimits, Thresholds
 from correlator.ingest.pipeline import Pipeline
 from correlator.store.database import Built, Store, writing
-from correlator.store.rollup import TABLES
+from correlator.store.rollup import HOST_TABLES, TABLES
 from correlator.store.writer import Writer
 
 HOURS = Built(3600, 300)
@@ -40,10 +40,11 @@ def rollups_of(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     """Return the rows of every roll-up, by what the numbers in them stand for."""
     names = {
         "client_id": "(SELECT client FROM clients AS c WHERE c.client_id = t.client_id)",
+        "host_id": "(SELECT host || protocol FROM hosts AS h WHERE h.host_id = t.host_id)",
         "service_id": "(SELECT server || server_port || protocol FROM services AS s WHERE s.service_id = t.service_id)",
     }
     found = {}
-    for table in TABLES:
+    for table in (*TABLES, *HOST_TABLES):
         columns = [name for _, name, *_ in store.conn.execute(f"PRAGMA table_info({table})")]
         expressions = ", ".join(names.get(name, f"t.{name}") for name in columns)
         found[table] = sorted(store.conn.execute(f"SELECT {expressions} FROM {table} AS t"), key=str)
