@@ -29,7 +29,7 @@ def test_writing_goes_on_between_its_steps_and_does_not_begin_it_anew(store: Sto
     steps: list[int] = []
 
     class Watched(sqlite3.Connection):
-        def backup(self, target: sqlite3.Connection, **_how: object) -> None:  # type: ignore[override]
+        def backup(self, target: sqlite3.Connection, **_how: object) -> None:
             def progress(_status: int, left: int, _total: int) -> None:
                 steps.append(left)
                 add(store, [flow(10_000 + len(steps))])

@@ -63,7 +63,7 @@ def adds_up(node: dict[str, Any]) -> None:
 def test_levels_add_up_during_heavy_ingest(db: Path, view: tuple[str, ...]) -> None:
     cli = Cli(db)
     with ingest(db) as stored:
-        seen = []
+        seen: list[int] = []
         while len(seen) < 5 or stored[0] == seen[0]:
             nodes = cli.json(*view)
             for node in nodes:
