@@ -65,7 +65,7 @@ def _lost_numbers(store: Store) -> Iterator[str]:
 
 def _sums_that_differ(store: Store) -> Iterator[str]:
     removed_s = noted(store.conn, FLOWS_REMOVED)
-    of_records = _sums(store, _SUMS, f"flow_records WHERE start_ns >= {removed_s * NS_PER_S}")
+    of_records = _sums(store, _SUMS, f"flow_records WHERE +start_ns >= {removed_s * NS_PER_S}")
     names = {name: name for name in (*_SUMS, _UPTIME)}
     channels = _sums(store, names, "channel_periods")
     for table in PERIOD_TABLES:
