@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from common.addresses import endpoint_text
 from correlator.cli.naming import named, named_table
 from correlator.cli.options import display, name_finder
 from correlator.render import machine
@@ -77,7 +78,7 @@ def label(node: Node) -> str:
     names = node.names
     if "flow_id" in names:
         state = " (open)" if names["open"] else ""
-        return f"{names['client']}:{names['client_port']} -> {names['server']}{state}"
+        return f"{endpoint_text(names['client'], names['client_port'])} -> {names['server']}{state}"
     if "period" in names:
         return str(names["period"])[:16].replace("T", " ")
     if "minute" in names:

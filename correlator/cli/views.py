@@ -62,6 +62,8 @@ def clients(only: str | None, place: Place, chosen: Selection, depth: int | None
     """
     sorting = _sorting(asked, ("client",), "services")
     if only is not None:
+        if chosen.client is not None:
+            raise click.UsageError("a client as argument, and --client: leave one of them out")
         chosen = chosen._replace(client=only)
     if asked["by_period"] and (chosen.client is None or depth not in (None, 3)):
         raise click.UsageError("--by-period is for one client, and has three levels: give its address, and no --depth")
@@ -103,7 +105,7 @@ def servers(
     """
     sorting = _sorting(asked, ("server", "protocol"), "clients")
     if only is not None:
-        chosen = chosen._replace(server=only[0], server_port=only[1])
+        chosen = _of_server(chosen, *only)
     levels = depth or (1 if only is None else 2)
     with open_store(place) as store:
         part = groups.rolled(store, chosen) if levels == 1 else None
@@ -201,6 +203,16 @@ def _sorting(asked: dict[str, Any], names: tuple[str, ...], count: str) -> Sorti
 def _print(nodes: list[Node], sorting: Sorting, asked: dict[str, Any], columns: tuple[Column, ...], count: str) -> None:
     shown = sorted_nodes(nodes, sorting)[: asked["limit"]]
     print_levels(shown, asked["form"], columns, count if asked["averages"] else None)
+
+
+def _of_server(chosen: Selection, server: str, port: int | None) -> Selection:
+    if chosen.server is not None:
+        raise click.UsageError("a server as argument, and --server: leave one of them out")
+    if port is None:
+        return chosen._replace(server=server)
+    if chosen.server_port is not None or chosen.server_ports is not None:
+        raise click.UsageError("a port with the server, and --port: leave one of them out")
+    return chosen._replace(server=server, server_port=port)
 
 
 def _within_day(chosen: Selection, day: str) -> Selection:

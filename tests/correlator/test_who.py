@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import pytest
 from corr_cli import Cli
@@ -153,6 +154,10 @@ def test_views_take_networks_and_ports(castro: Cli, arguments: tuple[str, ...], 
             ("clients", "--server", "10.0.0.1:80", "--port", "80"),
             "a port in --server, and --port",
         ),
+        (("clients", "10.0.0.1", "--client", "10.0.0.2"), "a client as argument, and --client"),
+        (("servers", "10.0.0.1", "--server", "10.0.0.2"), "a server as argument, and --server"),
+        (("servers", "10.0.0.1:80", "--port", "80"), "a port with the server, and --port"),
+        (("servers", "10.0.0.1:80", "--port", "80-90"), "a port with the server, and --port"),
         (("clients", "--host", "*"), "not a host name"),
         (("alarms", "--host", "a b"), "not a host name"),
     ],
@@ -175,3 +180,40 @@ def test_alarms_take_networks_ports_and_names(cli: Cli, tmp_path: object) -> Non
         assert len(cli.json("alarms", *arguments)) == everything
     for arguments in (("--client", "10.0.1.0/24"), ("--server", "192.0.3.0/24"), ("--port", "80")):
         assert cli.json("alarms", *arguments) == []
+
+
+def test_a_server_without_a_port_keeps_the_port_asked_for(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "ports.flowlog"
+    path.write_bytes(flow_log([batch([flow(1, server_port=80), flow(2, server_port=443)], 1)]))
+    cli.imported(path)
+    for port in ("80", "80-90"):
+        found = cli.json("servers", "192.0.2.1", "--port", port, "--depth", 1)
+        assert [row["server"] for row in found] == ["192.0.2.1:80"]
+
+
+def test_every_view_takes_a_host_name(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "hosts.flowlog"
+    path.write_bytes(flow_log([batch([flow(1, host="a.example"), flow(2, host="b.example")], 1)]))
+    cli.imported(path)
+    assert cli.json("summary", "--host", "a.example")["connections"] == 1
+    for view in (
+        *("clients", "servers", "periods", "slots", "flows"),
+        *("clients --depth 3", "servers --depth 3", "periods --depth 3", "flows --parts", "flows --sort host"),
+        *(
+            "top clients",
+            "top servers",
+            "top channels",
+            "top hosts",
+            "top hosts --per client",
+            "top clients --per host",
+        ),
+    ):
+        assert len(cli.json(*view.split(), "--host", "a.example")) == 1, view
+    assert sum(point["value"] for point in cli.json("evolution", "--host", "a.example")) == 1
+
+
+def test_a_flow_over_ipv6_has_its_port_outside_of_the_address(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "six.flowlog"
+    path.write_bytes(flow_log([batch([flow(1, client_ip="fd00::1", server_ip="fd00::2")], 1)]))
+    cli.imported(path)
+    assert "[fd00::1]:40000 -> [fd00::2]:443" in cli("clients", "--depth", "3").out
