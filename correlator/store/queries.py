@@ -14,7 +14,7 @@ from correlator.store.database import Store
 from correlator.store.sessions import spans_of
 from correlator.store.where import Ids, Segment, Table, ids_of, its_protocol, segments, source
 from correlator.views.figures import Figures, combine
-from correlator.views.uptime import Interval, bridge, clip, spread, uptime_ns
+from correlator.views.uptime import Interval, bridge, clip, spread
 
 MINUTE_NS: Final = 60_000_000_000
 _ROLLED: Final = """
@@ -143,13 +143,6 @@ def _host_sessions(store: Store, chosen: Selection, ids: Ids, part: Segment) -> 
                 yield key, clipped
 
 
-def sessions(store: Store, chosen: Selection) -> Iterator[Interval]:
-    """Yield when channels stood up in the selection's time, each session in pieces cut at the bounds of periods."""
-    whole = Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)
-    for _, span in spans(store, chosen, ids_of(store.conn, chosen), whole):
-        yield span
-
-
 def periods(store: Store, chosen: Selection) -> list[BucketRow]:
     """Return the figures of every period that has records in the selection."""
     ids = ids_of(store.conn, chosen)
@@ -212,11 +205,6 @@ def _record_buckets(store: Store, chosen: Selection, ids: Ids, part: Segment, bu
         start = number * bucket_ns
         figures = Figures._make(found)._replace(channel_uptime_ns=uptimes.get(start, 0))
         yield BucketRow(start, clients, services, figures)
-
-
-def total_uptime_ns(store: Store, chosen: Selection) -> int:
-    """Return the channel uptime of all channels together."""
-    return uptime_ns(sessions(store, chosen))
 
 
 def plain(expressions: str) -> str:
