@@ -187,7 +187,7 @@ def test_a_server_without_a_port_keeps_the_port_asked_for(cli: Cli, tmp_path: Pa
     path.write_bytes(flow_log([batch([flow(1, server_port=80), flow(2, server_port=443)], 1)]))
     cli.imported(path)
     for port in ("80", "80-90"):
-        found = cli.json("servers", "192.0.2.1", "--port", port, "--depth", 1)
+        found = cli.json("servers", "192.0.2.1", "--port", port, "--depth", "1")
         assert [row["server"] for row in found] == ["192.0.2.1:80"]
 
 
