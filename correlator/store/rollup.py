@@ -119,6 +119,13 @@ _COUNT_AGAIN: Final = (
     """UPDATE service_totals SET clients = (
            SELECT count(*) FROM channel_totals AS k
            WHERE k.service_id = service_totals.service_id AND k.first_ns IS NOT NULL)""",
+    """UPDATE host_totals SET clients = k.clients FROM (
+           SELECT host_id, count(*) AS clients FROM host_channel_totals WHERE first_ns IS NOT NULL GROUP BY host_id
+       ) AS k WHERE k.host_id = host_totals.host_id""",
+    "DELETE FROM host_services",
+    """INSERT OR IGNORE INTO host_services (host_id, client_id, service_id)
+       SELECT host_id, client_id, service_id FROM host_channel_periods WHERE service_id IS NOT NULL
+       UNION ALL SELECT host_id, client_id, service_id FROM host_period_services""",
 )
 
 
@@ -221,17 +228,23 @@ def roll_up(conn: sqlite3.Connection, kind: Kind = SERVICES) -> None:
 
 def total_up(conn: sqlite3.Connection) -> None:
     """Make the totals again from the tables of periods, inside the caller's transaction: the sums of what is kept."""
-    by_key = {level.key: level for level in _LEVELS}
-    totals = [level for level in _LEVELS if "period_start_s" not in level.key]
-    for level in totals:
-        names = [*level.key, *(name for name, _ in level.counts), *_FIGURES]
-        taken = [*level.key, *("0" for _ in level.counts), *_FIGURES]
-        conn.execute(f"DELETE FROM {level.table}")  # noqa: S608 - constant names
-        # Row by row, for sums that SQLite cannot hold stop at the bound; no sorting takes memory.
-        conn.execute(
-            f"""INSERT INTO {level.table} ({", ".join(names)})
-                SELECT {", ".join(taken)} FROM {by_key["period_start_s", *level.key].table} WHERE true
-                ON CONFLICT ({", ".join(level.key)}) DO UPDATE SET {", ".join(_changed(_SUMS))}"""  # noqa: S608 - as above
-        )
+    by_key = {level.key: level.table for level in _LEVELS}
+    for level in _LEVELS:
+        if "period_start_s" not in level.key:
+            _total(conn, level, by_key["period_start_s", *level.key])
+    for level in _HOST_LEVELS:
+        if "period_start_s" not in level.key:
+            _total(conn, level, HOSTS.periods)
     for statement in _COUNT_AGAIN:
         conn.execute(statement)
+
+
+def _total(conn: sqlite3.Connection, level: Level, periods: str) -> None:
+    names = [*level.key, *(name for name, _ in level.counts), *_FIGURES]
+    taken = [*level.key, *("0" for _ in level.counts), *_FIGURES]
+    conn.execute(f"DELETE FROM {level.table}")  # noqa: S608 - constant names
+    # Row by row, for sums that SQLite cannot hold stop at the bound; no sorting takes memory.
+    conn.execute(
+        f"""INSERT INTO {level.table} ({", ".join(names)}) SELECT {", ".join(taken)} FROM {periods} WHERE true
+            ON CONFLICT ({", ".join(level.key)}) DO UPDATE SET {", ".join(_changed(_SUMS))}"""  # noqa: S608 - as above
+    )

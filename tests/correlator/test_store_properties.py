@@ -291,6 +291,7 @@ def test_flows_of_a_host_are_shown_and_counted_with_all_their_parts() -> None:
     named = [part._replace(host="a.example" if part.part == 1 else None) for part in parts(1, [60, 60], closed=False)]
     chosen = Selection(host="a.example")
     with stored([*named, flow(2, host="b.example")]) as store:
+        named = [part._replace(host="a.example") for part in named]
         assert [found for _, found in flow_parts(store, chosen, Order())] == [named]
         assert [found for _, found in flow_parts(store, chosen, Order("end_ns"))] == [named]
         assert [record for _, record in stored_records(store, chosen, Order(ascending=True))] == named

@@ -21,6 +21,8 @@ CHOICES = st.builds(
     server_port=st.sampled_from([None, 443]),
     server_ports=st.none(),
     host=st.sampled_from([None, "a.example"]),
+    protocol=st.sampled_from([None, 6, 17]),
+    wire=st.booleans(),
     since_ns=st.sampled_from([None, T0, T0 + 3600 * NS]),
     until_ns=st.sampled_from([None, T0 + 9000 * NS]),
 )

@@ -43,9 +43,22 @@ def rollups_of(store: Store) -> dict[str, list[tuple[Any, ...]]]:
         "host_id": "(SELECT host || protocol FROM hosts AS h WHERE h.host_id = t.host_id)",
         "service_id": "(SELECT server || server_port || protocol FROM services AS s WHERE s.service_id = t.service_id)",
     }
-    found = {}
-    for table in (*TABLES, *HOST_TABLES):
+    found = {"reached": _reached(store)}
+    for table in (*TABLES, *(name for name in HOST_TABLES if name != "host_period_services")):
         columns = [name for _, name, *_ in store.conn.execute(f"PRAGMA table_info({table})")]
+        if table == "host_channel_periods":  # which of the services it names is the first that came
+            columns.remove("service_id")
         expressions = ", ".join(names.get(name, f"t.{name}") for name in columns)
         found[table] = sorted(store.conn.execute(f"SELECT {expressions} FROM {table} AS t"), key=str)
     return found
+
+
+def _reached(store: Store) -> list[tuple[Any, ...]]:
+    """Return on which services hosts were reached in each period."""
+    query = """SELECT t.period_start_s, c.client, h.host, h.protocol, s.server, s.server_port FROM (
+                   SELECT period_start_s, client_id, host_id, service_id FROM host_channel_periods
+                   WHERE service_id IS NOT NULL
+                   UNION SELECT period_start_s, client_id, host_id, service_id FROM host_period_services) AS t
+               JOIN clients AS c USING (client_id) JOIN hosts AS h USING (host_id) JOIN services AS s USING (service_id)
+               ORDER BY 1, 2, 3, 4, 5, 6"""
+    return store.conn.execute(query).fetchall()
