@@ -192,7 +192,7 @@ def _statement(kind: Kind, level: Level) -> str:
     taken = [f"a.{name}" for name in level.key] + [text for _, text in level.counts]
     grouped = ""
     by_period = level.table == kind.periods
-    if by_period:  # as the groups are already
+    if not counts:  # by channel, as the groups are already: few are of several periods
         taken += [f"a.{name}" for name in _FIGURES]
     else:
         taken += [f"sum(a.{name})" for name in _SUMS] + [f"{least}(a.{name})" for name, least in _EXTREMES.items()]
