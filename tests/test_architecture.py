@@ -44,7 +44,6 @@ UNTESTED: frozenset[str] = frozenset(
         "correlator.store.rollup",
         "correlator.store.schema",
         "correlator.store.sessions",
-        "correlator.store.where",
         "correlator.store.writer",
         "correlator.views.clients",
         "correlator.views.figures",

@@ -123,7 +123,14 @@ class TestWheel:
         assert "Private :: Do Not Upload" in metadata.get_all("Classifier", [])
 
     def test_each_part_asks_only_for_what_it_needs(self, metadata: Message) -> None:
-        needs: dict[str, set[str]] = {"": set(), "sensor": set(), "correlator": set(), "metrics": set(), "plot": set()}
+        needs: dict[str, set[str]] = {
+            "": set(),
+            "sensor": set(),
+            "correlator": set(),
+            "metrics": set(),
+            "plot": set(),
+            "parquet": set(),
+        }
         for requirement in metadata.get_all("Requires-Dist", []):
             name = re.split(r"[ ;<>=!~\[]", requirement)[0]
             extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
