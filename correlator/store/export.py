@@ -11,14 +11,9 @@ from correlator.rows import Selection
 from correlator.store.columns import DETAILS, PLAIN, RECORD_EXPRESSIONS
 from correlator.store.database import Store
 from correlator.store.details import Details
-from correlator.store.where import Segment, Table, ids_of, source
+from correlator.store.flows import selected
 
 AT_ONCE: Final = 32_768
-_JOIN: Final = """
-JOIN clients AS c ON c.client_id = t.client_id
-JOIN services AS s ON s.service_id = t.service_id AND (:protocol IS NULL OR s.protocol = :protocol)
-JOIN sensors AS n ON n.sensor_id = t.sensor_id
-"""
 
 
 def exported(*, details: bool) -> tuple[str, ...]:
@@ -30,13 +25,10 @@ def columns(
     store: Store, chosen: Selection, *, details: bool, at_once: int = AT_ONCE
 ) -> Iterator[Mapping[str, Sequence[Any]]]:
     """Yield the records of a selection, so many at once, as {name: values}; in the order in which they lie."""
-    whole = Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)
-    came = source(ids_of(store.conn, chosen), chosen, whole, store.built.period_s)
-    start, _, tests = came.sql.rpartition(" WHERE ")
-    query = f"""SELECT t.record_id, n.sensor, {", ".join(RECORD_EXPRESSIONS)}
-                {start} {_JOIN} WHERE {tests}"""
+    came = selected(store, chosen)
+    query = f"SELECT t.record_id, n.sensor, {', '.join(RECORD_EXPRESSIONS)} {came.sql}"
     read = Details(store.conn)
-    cursor = store.conn.execute(query, {**came.values, "protocol": chosen.protocol})
+    cursor = store.conn.execute(query, came.values)
     while rows := cursor.fetchmany(at_once):
         record_ids, sensors, *plain = zip(*rows, strict=True)
         found: dict[str, Sequence[Any]] = {"sensor": sensors, **dict(zip(PLAIN, plain, strict=True))}

@@ -58,7 +58,7 @@ class Order(NamedTuple):
         return "ASC" if self.ascending else "DESC"
 
 
-def _rows(store: Store, chosen: Selection) -> Source:
+def selected(store: Store, chosen: Selection) -> Source:
     """Return the records of a selection as ``t``, with the names of what their numbers stand for."""
     whole = Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)
     came = source(ids_of(store.conn, chosen), chosen, whole, store.built.period_s)
@@ -67,7 +67,7 @@ def _rows(store: Store, chosen: Selection) -> Source:
 
 def flow_figures(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
     """Yield the figures of every flow in the selection, in no order."""
-    came = _rows(store, chosen)
+    came = selected(store, chosen)
     query = f"""SELECT n.sensor, t.flow_id, c.client, t.client_port, s.server, s.server_port, s.protocol,
                        sum(t.end_reason IS NOT NULL) = 0, {figures_sql(Table.RECORDS, wire=chosen.wire)}
                 {came.sql} GROUP BY t.sensor_id, t.flow_id"""
@@ -90,7 +90,7 @@ def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[
 
 
 def _by_value(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[Any, ...]]:
-    came = _rows(store, chosen)
+    came = selected(store, chosen)
     query = f"""SELECT n.sensor, t.sensor_id, t.flow_id,
                        count(*) = 1 AND t.part = 0 AND t.end_reason IS NOT NULL, t.record_id, {_RECORD}
                 {came.sql} GROUP BY t.sensor_id, t.flow_id
@@ -109,7 +109,7 @@ def _by_start(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[A
     since = "" if chosen.since_ns is None else "AND e.start_ns >= :from_ns"
     until = "" if chosen.until_ns is None else "AND e.start_ns < :to_ns"
     for start, end in _stretches(store, chosen, order):
-        came = _rows(store, chosen._replace(since_ns=start, until_ns=end))
+        came = selected(store, chosen._replace(since_ns=start, until_ns=end))
         query = f"""SELECT n.sensor, t.sensor_id, t.flow_id, t.part = 0 AND t.end_reason IS NOT NULL,
                            t.record_id, {_RECORD}
                     {came.sql} AND (t.part = 0 OR NOT EXISTS (
@@ -155,7 +155,7 @@ def _parts(store: Store, chosen: Selection, sensor_id: int, flow_id: int, detail
 
 def records(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, FlowRecord]]:
     """Yield every record in the selection as it was received."""
-    came = _rows(store, chosen)
+    came = selected(store, chosen)
     expression = _of_one_record(FLOW_SORTS[order.field])
     query = f"""SELECT n.sensor, t.record_id, {_RECORD} {came.sql}
                 ORDER BY {expression} {order.direction}, n.sensor, t.flow_id, t.part LIMIT :limit"""
@@ -173,7 +173,7 @@ def _of_one_record(expression: str) -> str:
 
 def open_flows(store: Store, chosen: Selection) -> int:
     """Return how many flows of the selection have not ended."""
-    came = _rows(store, chosen)
+    came = selected(store, chosen)
     tests = came.tests
     ids = ids_of(store.conn, chosen)
     if ids.clients is not None:

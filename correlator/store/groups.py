@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from common.records import PROTOCOLS
 from correlator.rows import ChannelRow, ClientRow, Overall, Selection, ServiceRow
 from correlator.store.database import Store
-from correlator.store.queries import figures_sql, named, plain, plan, rows_of
+from correlator.store.queries import GROUPED, figures_sql, named, plain, plan, rows_of
 from correlator.store.where import Ids, Segment, Table, ids_of, its_protocol, source
 from correlator.views.figures import Figures
 
@@ -22,7 +22,6 @@ _FIELDS: Final[Mapping[str, str]] = {
     "tcp_uptime_s": "g.f5", "channel_uptime_s": "g.f6", "first": "g.f7", "last": "g.f8", "services": "g.counted",
     "clients": "g.counted",
 }  # fmt: skip
-_GROUPED: Final = ", ".join(f"g.f{place}" for place in range(len(Figures._fields)))
 _ENDPOINT: Final = "iif(instr(s.server, ':'), '[' || s.server || ']', s.server) || ':' || s.server_port"
 _KNOWN_PROTOCOLS: Final = " ".join(f"WHEN {number} THEN '{name}'" for number, name in PROTOCOLS.items())
 _PROTOCOL: Final = f"CASE s.protocol {_KNOWN_PROTOCOLS} ELSE s.protocol || '' END"
@@ -59,7 +58,7 @@ def clients(store: Store, chosen: Selection, part: Segment, first: First | None 
         values: dict[str, Any] = {"clients": json.dumps(ids.clients)}
     else:
         grouped, values = _from_channels(store, chosen, ids, part, "t.client_id", "t.service_id")
-    query = f"""SELECT c.client, g.counted, {_GROUPED} FROM ({grouped} GROUP BY t.client_id) AS g
+    query = f"""SELECT c.client, g.counted, {GROUPED} FROM ({grouped} GROUP BY t.client_id) AS g
                 JOIN clients AS c ON c.client_id = g.client_id WHERE g.f7 IS NOT NULL {_order(first, _CLIENT)}"""  # noqa: S608 - constant names, bound values
     for client, services, *figures in rows_of(store.conn, query, _bound(values, chosen, first)):
         yield ClientRow(client, services, Figures._make(figures))
@@ -77,7 +76,7 @@ def services(store: Store, chosen: Selection, part: Segment, first: First | None
     else:
         grouped, values = _from_channels(store, chosen, ids, part, "t.service_id", "t.client_id")
         grouped += " GROUP BY t.service_id"
-    query = f"""SELECT s.server, s.server_port, s.protocol, g.counted, {_GROUPED} FROM ({grouped}) AS g
+    query = f"""SELECT s.server, s.server_port, s.protocol, g.counted, {GROUPED} FROM ({grouped}) AS g
                 JOIN services AS s ON s.service_id = g.service_id
                 WHERE g.f7 IS NOT NULL {_order(first, _SERVICE)}"""  # noqa: S608 - constant names, bound values
     for row in rows_of(store.conn, query, _bound(values, chosen, first)):
@@ -91,7 +90,7 @@ def channels(store: Store, chosen: Selection, part: Segment, first: First) -> It
     figures, grouped = (_figures(chosen), "GROUP BY t.client_id, t.service_id")
     if part.table is Table.TOTALS:
         figures, grouped = plain(figures), ""
-    query = f"""SELECT g.client_id << 32 | g.service_id, c.client, s.server, s.server_port, s.protocol, {_GROUPED}
+    query = f"""SELECT g.client_id << 32 | g.service_id, c.client, s.server, s.server_port, s.protocol, {GROUPED}
                 FROM (SELECT t.client_id, t.service_id, {named(figures)} {came.sql}
                       AND {its_protocol(part.table)} {grouped}) AS g
                 JOIN clients AS c ON c.client_id = g.client_id JOIN services AS s ON s.service_id = g.service_id

@@ -27,7 +27,7 @@ sum(t.end_ns - t.start_ns), 0, min(t.start_ns), max(t.end_ns), max(t.flow_start_
 """
 _FIRST: Final = Figures._fields.index("first_ns")
 _UPTIME: Final = Figures._fields.index("channel_uptime_ns")
-_GROUPED: Final = ", ".join(f"g.f{place}" for place in range(len(Figures._fields)))
+GROUPED: Final = ", ".join(f"g.f{place}" for place in range(len(Figures._fields)))
 _PROTOCOL: Final = "(:protocol IS NULL OR s.protocol = :protocol)"
 
 Key = tuple[int, int]
@@ -90,7 +90,7 @@ def _channel_rows(
     grouped = "GROUP BY t.client_id, t.service_id"
     if part.table is Table.TOTALS:  # grouped already
         figures, grouped = plain(figures), ""
-    query = f"""SELECT g.client_id, g.service_id, c.client, s.server, s.server_port, s.protocol, {_GROUPED}
+    query = f"""SELECT g.client_id, g.service_id, c.client, s.server, s.server_port, s.protocol, {GROUPED}
                 FROM (SELECT t.client_id, t.service_id, {figures} {came.sql} {grouped}) AS g
                 JOIN clients AS c ON c.client_id = g.client_id JOIN services AS s ON s.service_id = g.service_id
                 WHERE {_PROTOCOL}"""  # noqa: S608 - constant names, bound values

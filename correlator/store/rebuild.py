@@ -21,6 +21,7 @@ from correlator.store.rollup import (
     CREATE_ADDED,
     HOST_PERIOD_TABLES,
     HOST_TABLES,
+    MAX_RECORDS,
     MAX_SUM,
     PERIOD_TABLES,
     SUMS_OF_RECORDS,
@@ -31,8 +32,6 @@ from correlator.store.rollup import (
 )
 from correlator.store.sessions import merge_sessions
 
-# So many records of at most 2^46 bytes each are sums that SQLite can hold.
-_AT_ONCE: Final = 32_768
 _NEXT: Final = """
 SELECT count(*), max(record_id), total(lasted) FROM (
     SELECT record_id, end_ns - start_ns AS lasted FROM flow_records WHERE record_id >= ? ORDER BY record_id LIMIT ?)
@@ -99,7 +98,7 @@ def _chunks(conn: sqlite3.Connection) -> Iterator[tuple[int, int, int]]:
     """Yield (first id, last id, number) of records whose figures can be added up, until all have been."""
     first = 0
     while True:
-        limit = _AT_ONCE
+        limit = MAX_RECORDS
         count, last, lasted_ns = conn.execute(_NEXT, (first, limit)).fetchone()
         while lasted_ns > MAX_SUM and limit > 1:  # forged
             limit //= 2

@@ -7,19 +7,12 @@ in time's order: a row is put where the rows of its hour are, so that a store of
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any, Final
 
 from sqlite_utils.db import Database
 from sqlite_utils.migrations import Migrations
 
 migrations: Final[Any] = Migrations("tunnelwatch")
-
-
-def known_steps() -> frozenset[str]:
-    """Return the names of the steps that this program knows."""
-    with closing(Database(memory=True)) as empty:
-        return frozenset(step.name for step in migrations.pending(empty))
 
 
 _TABLES: Final = """

@@ -39,3 +39,12 @@ def test_a_selection_takes_some_of_them(store: Store) -> None:
         found = [number for batch in columns(store, chosen, details=False) for number in batch["flow_id"]]
         assert sorted(found) == ids
     assert "vlan" not in exported(details=False)
+
+
+def test_a_host_is_exported_as_it_was_spelled_and_chosen_in_any_case() -> None:
+    records = [flow(1, host="WWW.example.com"), flow(2, host="www.example.com"), flow(3, host="b.example"), flow(4)]
+    with stored(records) as store:
+        (found,) = columns(store, Selection(host="*.example.com"), details=True)
+        assert list(found["host"]) == ["WWW.example.com", "www.example.com"]
+        (every,) = columns(store, Selection(), details=True)
+        assert list(every["host"]) == [record.host for record in records]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from corr_cli import Cli
 from corr_flows import T0, flow
-from corr_named import Known, chosen_of, figures, known, named_traffic, stored
+from corr_named import Known, chosen_of, figures, known, named_traffic
+from corr_store import stored
 from corr_strategies import moments
 from hypothesis import given, settings
 from hypothesis import strategies as st

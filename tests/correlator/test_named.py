@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from corr_flows import flow, parts
-from corr_named import known, named_traffic, sessions, stored
+from corr_named import known, named_traffic, sessions
+from corr_store import stored
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -30,7 +30,7 @@ SIZES = st.integers(1, 7)
 @given(traffic(), SIZES, SIZES)
 def test_rebuilt_rollups_are_those_that_ingest_kept(records: list[FlowRecord], size: int, at_once: int) -> None:
     with stored(records, size) as store, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rebuild, "_AT_ONCE", at_once)
+        patch.setattr(rebuild, "MAX_RECORDS", at_once)
         before = rollups_of(store)
         assert rebuild.rebuild(store, store.built) == len(records)
         assert rollups_of(store) == before
@@ -57,7 +57,7 @@ def test_totals_are_the_sums_of_periods(records: list[FlowRecord], size: int) ->
 
 
 def test_sums_that_sqlite_cannot_hold_stop_at_the_bound_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuild, "_AT_ONCE", 1)
+    monkeypatch.setattr(rebuild, "MAX_RECORDS", 1)
     add(store, [flow(number, payload_bytes_out=1 << 60, server_port=number % 2) for number in range(9)], 1)
     before = rollups_of(store)
     rebuild.rebuild(store, store.built)
@@ -68,7 +68,7 @@ def test_records_whose_durations_cannot_be_added_up_are_taken_apart(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "MAX_SUM", 25 * NS)
-    monkeypatch.setattr(rebuild, "_AT_ONCE", 4)
+    monkeypatch.setattr(rebuild, "MAX_RECORDS", 4)
     add(store, [flow(number, length_s=10) for number in range(5)])
     assert [count for *_, count in rebuild._chunks(store.conn)] == [2, 2, 1]
 
@@ -89,7 +89,7 @@ import os, signal
 from pathlib import Path
 from correlator.store import rebuild
 from correlator.store.database import Built, changing
-rolled, rebuild._AT_ONCE = [], 100
+rolled, rebuild.MAX_RECORDS = [], 100
 roll_up = rebuild.roll_up
 def killed(conn):
     roll_up(conn)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from corr_strategies import traffic
@@ -14,11 +10,7 @@ from hypothesis import strategies as st
 
 from common.addresses import address_text
 from common.records import FlowRecord
-from correlator.config import Thresholds
-from correlator.ingest.pipeline import Pipeline
 from correlator.rows import Selection
-from correlator.store.database import Built, Store, writing
-from correlator.store.writer import Writer
 from correlator.views.figures import Figures
 
 GAP_NS = 300 * 10**9
@@ -32,18 +24,6 @@ def named_traffic(draw: st.DrawFn) -> list[FlowRecord]:
     spelled = (str, str.upper, lambda _: None)
     some = [record._replace(host=record.host and draw(st.sampled_from(spelled))(record.host)) for record in records]
     return some + draw(st.lists(st.sampled_from(some), max_size=3))
-
-
-@contextmanager
-def stored(records: Sequence[FlowRecord], size: int) -> Iterator[Store]:
-    """Give a store that got the records in batches of a size."""
-    with TemporaryDirectory() as folder, writing(Path(folder) / "n.db", Built(3600, 300)) as store:
-        store.conn.execute("PRAGMA synchronous = OFF")
-        pipeline = Pipeline(Writer(store), Thresholds())
-        rest = iter(records)
-        while batch := list(islice(rest, size)):
-            pipeline.store_records([("tap", record) for record in batch], 0)
-        yield store
 
 
 class Known(NamedTuple):

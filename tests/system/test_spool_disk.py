@@ -118,13 +118,7 @@ def test_a_full_disk_costs_frames_that_the_correlator_counts_and_the_sensor_goes
         sensor.wait_for("until then frames are dropped and counted")
         sensor.wait_for("(disk_full ")
         (small.path / "ballast").unlink()
-        with running(*serving(tmp_path)) as correlator:
-            correlator.wait_for("listening on")
-            replay.give(1)
-            wait_for_recovery(sensor)
-            replay.end()
-            assert sensor.process.wait(_PATIENCE_S) == 0
-            correlator.stop()
+        ship_the_rest(tmp_path, replay, sensor)
         lines = [line for line in sensor.lines if "the spool" in line]
         assert ["again" in line for line in lines] == [False, True]
         assert not any("error" in line or "Traceback" in line for line in sensor.lines)
@@ -134,6 +128,17 @@ def test_a_full_disk_costs_frames_that_the_correlator_counts_and_the_sensor_goes
     assert row["frames_missing"] == row["stats"]["frames_dropped"] == row["stats"]["frames_lost"]["disk_full"] > 0
     messages = [alarm["message"] for alarm in ask(tmp_path, "alarms") if alarm["kind"] == "sensor"]
     assert any("spool" in message for message in messages), messages
+
+
+def ship_the_rest(tmp_path: Path, replay: Replay, sensor: Running) -> None:
+    """Let a correlator take what a spool that recovers holds, until the sensor has ended."""
+    with running(*serving(tmp_path)) as correlator:
+        correlator.wait_for("listening on")
+        replay.give(1)
+        wait_for_recovery(sensor)
+        replay.end()
+        assert sensor.process.wait(_PATIENCE_S) == 0
+        correlator.stop()
 
 
 def wait_for_recovery(sensor: Running) -> None:
@@ -161,12 +166,6 @@ def test_a_spool_that_is_taken_away_does_not_end_the_sensor(tmp_path: Path, repl
         replay.give(0.3)
         sensor.wait_for("No such file or directory; put it right")
         away.rename(spool)
-        with running(*serving(tmp_path)) as correlator:
-            correlator.wait_for("listening on")
-            replay.give(1)
-            wait_for_recovery(sensor)
-            replay.end()
-            assert sensor.process.wait(_PATIENCE_S) == 0
-            correlator.stop()
+        ship_the_rest(tmp_path, replay, sensor)
     (row,) = ask(tmp_path, "sensors")
     assert row["frames_missing"] == row["stats"]["frames_dropped"] == row["stats"]["frames_lost"]["unwritable"] > 0
