@@ -14,6 +14,7 @@ from common.errors import WireError
 from common.flowlog import FILE_HEADER, Batch, Block, encode_frame, header_batch
 from common.kinds import UINT63_MAX, Kind
 from common.records import FlowRecord, Record, RecordReader, SensorAlarm, SensorStats, fields_of
+from correlator.ingest.receiver import MAX_COUNTER, MAX_TIME_NS
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
@@ -161,6 +162,21 @@ def flows(draw: st.DrawFn) -> FlowRecord:
     packed = st.binary(min_size=size, max_size=size)
     return record._replace(
         flow_start_ns=flow_start_ns, start_ns=start_ns, end_ns=end_ns, client_ip=draw(packed), server_ip=draw(packed)
+    )
+
+
+_VOLUMES = FlowRecord._fields[FlowRecord._fields.index("packets_out") : FlowRecord._fields.index("tcp_flags_out")]
+
+
+@st.composite
+def plausible_flows(draw: st.DrawFn) -> FlowRecord:
+    """Those of them that a receiver lets through wherever they stand: none is too large or lasts for too long."""
+    record = draw(flows())
+    limits = dict.fromkeys(_VOLUMES, MAX_COUNTER) | {"start_ns": MAX_TIME_NS >> 1}
+    record = record._replace(**{name: getattr(record, name) % limit for name, limit in limits.items()})
+    duration_ns = (record.end_ns - record.start_ns) % 10**15
+    return record._replace(
+        flow_start_ns=min(record.flow_start_ns, record.start_ns), end_ns=record.start_ns + duration_ns
     )
 
 

@@ -180,7 +180,7 @@ class TestKeys:
         [
             ("no.key", "", "'tunnelwatch keygen' prints it there"),
             ("no.key", "yFa3", "'tunnelwatch keygen' prints it"),
-            ("no.key", make_key_pair().public, "make one with 'tunnelwatch-sensor keygen "),
+            ("no.key", "yFa3" * 10, "make one with 'tunnelwatch-sensor keygen "),
         ],
     )
     def test_a_missing_one_names_the_command(self, tmp_path, key, correlator_key, fact):
