@@ -84,7 +84,7 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     bind: str = f"tcp://127.0.0.1:{DEFAULT_PORT}"
     key: str = ""
     max_sensors: Annotated[int, Meta(ge=1, le=100_000)] = 1000
-    frames_per_commit: Annotated[int, Meta(ge=1, le=1000)] = 32
+    frames_per_commit: Annotated[int, Meta(ge=1, le=1000)] = 64
 
 
 class MetricsSettings(Struct, frozen=True, kw_only=True):

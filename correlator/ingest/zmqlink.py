@@ -15,10 +15,14 @@ from correlator.ingest.peers import Message
 
 _MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + FRAME_OVERHEAD + 1024
 # What waits for one connection is at most this many messages, 64 MiB of the largest; sensors that keep to their window
-# of 8 MiB hold less. As many as one transaction takes by default, so that one sensor alone fills it.
+# of 8 MiB hold less.
 _QUEUED_MESSAGES: Final = 16
 # What is taken at once is decoded before any of it is stored: ten and more times as much memory.
 _TURN_BYTES: Final = 16 << 20
+
+
+# A message that comes within this time after another is taken with it: larger transactions take less time each.
+_FOLLOWS_MS: Final = 5
 
 
 class Link:
@@ -57,22 +61,32 @@ class Link:
         if self._gate is not None:
             self._gate.turn()
         taken_bytes = 0
+        for _ in range(limit):
+            frames = self._next() if taken_bytes < _TURN_BYTES else None
+            if frames is None:
+                break
+            taken_bytes += sum(map(len, frames))
+            sensor = None
+            if self._gate is not None:
+                sensor = self._gate.speaker(frames[-1])
+                if sensor is None:
+                    continue
+            peer, *parts = (frame.bytes for frame in frames)
+            messages.append(Message(peer, parts, sensor))
+        return messages
+
+    def _next(self) -> list[zmq.Frame] | None:
+        """Return the next message; those of a busy sensor follow each other at once, for few of them wait up here."""
         try:
-            for _ in range(limit):
-                if taken_bytes >= _TURN_BYTES:
-                    break
-                frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
-                taken_bytes += sum(map(len, frames))
-                sensor = None
-                if self._gate is not None:
-                    sensor = self._gate.speaker(frames[-1])
-                    if sensor is None:
-                        continue
-                peer, *parts = (frame.bytes for frame in frames)
-                messages.append(Message(peer, parts, sensor))
+            return self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
         except zmq.Again:
             pass
-        return messages
+        if not self._socket.poll(_FOLLOWS_MS):
+            return None
+        try:
+            return self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+        except zmq.Again:  # its sensor went away
+            return None
 
     def send(self, messages: Iterable[Message]) -> None:
         """Send; what cannot go out at once is lost, and the sensor asks again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -40,6 +41,33 @@ def test_messages_are_taken_up_to_their_number_and_16_mebibytes(
     link.close()
     assert [message.parts[1][0] for turn in turns for message in turn] == list(range(9))
     assert max(len(turn) for turn in turns) <= most
+
+
+def test_messages_that_follow_each_other_closely_are_taken_together(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    link = Link(context, "tcp://127.0.0.1:*")
+    sender = context.socket(zmq.DEALER)
+    sender.setsockopt(zmq.LINGER, 0)
+    sender.connect(link.bind())
+
+    def trickle() -> None:
+        for number in range(30):
+            sender.send_multipart([b"FRAME", bytes([number])])
+            time.sleep(0.001)
+
+    end = time.monotonic() + DEADLINE_S
+    most = 0
+    while most < 30 and time.monotonic() < end:  # somebody else may have had the processor for longer
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        taken = 0
+        while taken < 30:
+            turn = link.receive(1000, 64)
+            taken += len(turn)
+            most = max(most, len(turn))
+        thread.join()
+    sender.close()
+    link.close()
+    assert most == 30
 
 
 @pytest.mark.slow
