@@ -11,6 +11,7 @@ from correlator.detect.alarm import Severity
 
 Limit = Annotated[int, Meta(ge=0, le=1 << 62)]
 DAY_S: Final = 86_400
+MOST_PERIODS_IN_GAP: Final = 168
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -20,9 +21,14 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     channel_gap_s: Annotated[int, Meta(ge=0, le=7 * DAY_S)] = 300
 
     def __post_init__(self) -> None:
-        """Refuse periods that do not fill a day, or do not hold whole minutes."""
+        """Refuse periods that do not fill a day or hold whole minutes, and gaps that reach over very many of them."""
         if DAY_S % self.period_s or self.period_s % 60:
             raise ValueError(f"period_s is {self.period_s}; whole minutes that divide a day, such as 900 or 3600")
+        if self.channel_gap_s > MOST_PERIODS_IN_GAP * self.period_s:
+            raise ValueError(
+                f"channel_gap_s is {self.channel_gap_s}; at most {MOST_PERIODS_IN_GAP} periods of {self.period_s} s, "
+                "for one flow would be written to all of them"
+            )
 
 
 class RetentionSettings(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from correlator.ingest.formats.textrows import read_csv, read_ndjson
 from correlator.ingest.formats.zeek import read_json, read_tsv
 from correlator.ingest.inputs import Input, mapped
 from correlator.ingest.pipeline import Pipeline, Stored
-from correlator.ingest.receiver import SPREAD_NS, Duplicate, Refused, room_after
+from correlator.ingest.receiver import Duplicate, Refused, check_room
 from correlator.store.writer import uncollected
 
 _FRAMES_PER_COMMIT: Final = 32
@@ -64,7 +64,6 @@ class Importer:
         self._now_ns = now_ns
         self._complain = complain
         self._offset = 0
-        self._room_ns = SPREAD_NS
         self._decoded_bytes = 0
         self.tally = Tally()
 
@@ -96,12 +95,13 @@ class Importer:
                 self.tally.bad += 1
                 self._complain(f"{name}:{row.number}: {row.reason}")
                 continue
+            sensor = row.sensor or self._sensor
             try:
-                self._room_ns = room_after(row.record, self._room_ns)
+                check_room(self._pipeline.spread, sensor, row.record)
             except WireError as error:
                 self._bad(f"{name}: {error}")
                 continue
-            yield row.sensor or self._sensor, row.record
+            yield sensor, row.record
 
     def _flow_log(self, source: Input, advance: Advance) -> None:
         with mapped(source) as view:

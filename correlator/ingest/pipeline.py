@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from itertools import compress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from common.flowlog import Batch
 from common.records import FlowRecord
+from common.timespan import NS_PER_S
 from correlator.columns import AT, columns_of
 from correlator.config import SensorLimits, Thresholds
 from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import account_alarms, account_of, frame_alarms
 from correlator.detect.thresholds import channel_alarms, flow_alarms, sensor_alarm
 from correlator.ingest.receiver import FUTURE_NS, Accepted, Receiver, Refused, Verdict
+from correlator.ingest.spread import Spread
 from correlator.store.writer import Arrived, Writer, Written
+
+# How long a sensor's records may last on average: nearly all last for minutes, but a file may hold a choice of long
+# ones.
+_FILE_SHARE_NS: Final = 48 * 3_600 * NS_PER_S
+_LINK_SHARE_PERIODS: Final = 8
 
 
 class Stored(NamedTuple):
@@ -40,6 +47,7 @@ class Pipeline:
         self._writer = writer
         self._thresholds = thresholds
         self._sensor_limits = sensor_limits
+        self.spread = Spread(_FILE_SHARE_NS)
 
     def mark(self, sensor: str, run: int) -> int:
         """Return the sequence up to which every frame of a run is done with: stored, refused or given up."""
@@ -50,7 +58,9 @@ class Pipeline:
 
         ``steady`` are the sensors whose link has stood long enough for statistics to come without delay.
         """
-        with self._writer.transaction():
+        with self._writer.transaction(), self.spread.transaction():
+            if self._sensor_limits is not None:  # others wait meanwhile; db rebuild may have changed the period
+                self.spread.share_ns = _LINK_SHARE_PERIODS * self._writer.built.period_ns
             verdicts = list(self._judge(frames, now_ns + FUTURE_NS))
             accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
             arrived, too_old = self._kept([Arrived(frame.sensor, frame.flows) for frame in accepted])
@@ -81,7 +91,7 @@ class Pipeline:
             key = (frame.sensor, frame.run)
             if key not in marks:
                 marks[key] = self._writer.mark(*key)
-            verdict = self.receiver.judge(frame, marks[key], latest_ns)
+            verdict = self.receiver.judge(frame, marks[key], latest_ns, self.spread)
             if isinstance(verdict, Accepted) or (isinstance(verdict, Refused) and verdict.done):
                 marks[key] = raised[key] = frame.sequence
             yield verdict

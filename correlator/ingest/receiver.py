@@ -19,21 +19,17 @@ from common.records import (
     check_flow,
 )
 from correlator.columns import AT, Columns, columns_of
+from correlator.ingest.spread import MAX_DURATION_NS, Spread
 
 # A record beyond these (70 TB, 13 months, the year 2116) is refused: no part of a flow is that large, and
 # sums of such would overflow.
 MAX_COUNTER: Final = 1 << 46
-MAX_DURATION_NS: Final = 1 << 55
 MAX_TIME_NS: Final = 1 << 62
 # A sensor's clock may be wrong by this much; a record from later would stand at the end of every view for ever.
 FUTURE_NS: Final = 86_400 * 10**9
 # A sensor counts its frames one by one: a century of them at one a second lies below this.
 MAX_JUMP: Final = 1 << 32
 _MAX_RUNS: Final = 4096
-# A channel's uptime is written to every period that it stood in, and a frame of records that last for a year each would
-# be millions of rows. So one may last as long as any can, many two days each on average.
-_SPREAD_EACH_NS: Final = 48 * 3_600 * 10**9
-SPREAD_NS: Final = MAX_DURATION_NS
 _VOLUME: Final = slice(AT["packets_out"], AT["missed_bytes_in"] + 1)
 _volume: Final = attrgetter(*FlowRecord._fields[_VOLUME])
 
@@ -111,11 +107,13 @@ class Receiver:
         self._runs.move_to_end((sensor, run))
         return True
 
-    def judge(self, batch: Batch | Refused, mark: int, latest_ns: int = MAX_TIME_NS) -> Verdict:
+    def judge(
+        self, batch: Batch | Refused, mark: int, latest_ns: int = MAX_TIME_NS, spread: Spread | None = None
+    ) -> Verdict:
         """Return the verdict on a frame when everything up to ``mark`` is done with.
 
-        Records from after ``latest_ns`` are refused.  A frame that could not be read comes refused, and is done
-        with unless it is a repetition.
+        Records from after ``latest_ns``, and those for which ``spread`` has no room, are refused.  A frame that could
+        not be read comes refused, and is done with unless it is a repetition.
         """
         place = (batch.sensor, batch.run, batch.sequence)
         readers = self._runs.get((batch.sensor, batch.run))
@@ -135,7 +133,7 @@ class Receiver:
         if reader is None:
             refused["unknown_kind"] += len(batch.records)
         elif batch.kind == "flow":
-            accepted = accepted._replace(flows=_flows(reader, batch.records, latest_ns, refused))
+            accepted = accepted._replace(flows=_flows(reader, batch, latest_ns, refused, spread))
         else:
             _take(
                 reader, batch.records, accepted.stats if batch.kind == "stats" else accepted.alarms, latest_ns, refused
@@ -155,32 +153,39 @@ def _take(
             refused[error.reason] += 1
 
 
-def _flows(reader: RecordReader[Any], rows: Sequence[Any], latest_ns: int, refused: Counter[str]) -> Columns:
+def _flows(
+    reader: RecordReader[Any], batch: Batch, latest_ns: int, refused: Counter[str], spread: Spread | None
+) -> Columns:
     """Return the good ones of a frame's flow records; all of them are nearly always, and looked at together."""
-    if reader.takes_as_they_are(rows):
-        columns = columns_of(rows)
-        if _are_plausible(columns, latest_ns):
+    if reader.takes_as_they_are(batch.records):
+        columns = columns_of(batch.records)
+        if _are_plausible(columns, latest_ns) and (spread is None or _fit(spread, batch.sensor, columns)):
             return columns
     good: list[FlowRecord] = []
-    room_ns = SPREAD_NS
-    for row in rows:
+    for row in batch.records:
         try:
             record: FlowRecord = reader.read(row)
             _check_past(record.end_ns, latest_ns)
             check_plausible(record)
-            room_ns = room_after(record, room_ns)
+            if spread is not None:
+                check_room(spread, batch.sensor, record)
             good.append(record)
         except WireError as error:
             refused[error.reason] += 1
     return columns_of(good)
 
 
-def room_after(record: FlowRecord, room_ns: int) -> int:
-    """Return how much longer than their share the records after this one may last; WireError when there is no room."""
-    left_ns = room_ns + _SPREAD_EACH_NS - (record.end_ns - record.start_ns)
-    if left_ns < 0:
+def _fit(spread: Spread, sensor: str, columns: Columns) -> bool:
+    if not columns:
+        return True
+    starts, ends = columns[AT["start_ns"]], columns[AT["end_ns"]]
+    return spread.takes_all(sensor, len(starts), sum(ends) - sum(starts))
+
+
+def check_room(spread: Spread, sensor: str, record: FlowRecord) -> None:
+    """Raise WireError when a sensor's records last for too long with this one."""
+    if not spread.takes(sensor, record.end_ns - record.start_ns):
         raise WireError("record_spread", f"flow {record.flow_id} lasts for very long, as too many others do")
-    return min(left_ns, SPREAD_NS)
 
 
 def _are_plausible(columns: Columns, latest_ns: int) -> bool:
@@ -194,7 +199,6 @@ def _are_plausible(columns: Columns, latest_ns: int) -> bool:
         and max(ends) <= min(latest_ns, MAX_TIME_NS)
         and max(map(sub, ends, starts)) <= MAX_DURATION_NS
         and max(map(max, columns[_VOLUME])) <= MAX_COUNTER
-        and sum(ends) - sum(starts) <= SPREAD_NS
         and all(map(eq, map(len, columns[AT["client_ip"]]), map(len, columns[AT["server_ip"]])))
     )
 

@@ -63,6 +63,7 @@ def test_config_example_prints_the_example(cli: Cli) -> None:
         ("[tresholds]\n", "the nearest known key is 'thresholds'"),
         ("[store]\nperiod_s = 7\n", "period_s"),
         ("[store]\nperiod_s = 3660\n", "whole minutes that divide a day"),
+        ("[store]\nperiod_s = 60\nchannel_gap_s = 86400\n", "at most 168 periods of 60 s"),
         ("[store]\nchannel_gap_s = -1\n", "channel_gap_s"),
         ("[thresholds.flow]\nbytes = 'many'\n", "thresholds.flow.bytes: expected int, got str"),
         ("[thresholds.flow]\nseverity = 'awful'\n", "severity"),
