@@ -53,6 +53,7 @@ UNTESTED: frozenset[str] = frozenset(
         "correlator.views.tree",
         "correlator.views.uptime",
         "sensor.cli.__init__",
+        "sensor.stream.events",
     )
 )
 

@@ -1,0 +1,1 @@
+"""What was said inside connections: streams put together from packets."""
