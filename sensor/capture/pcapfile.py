@@ -10,7 +10,7 @@ import select
 import stat
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -56,18 +56,28 @@ def check_capture(name: str, expression: str) -> None:
 def read_capture(
     name: str, table: FlowTable, expression: str, collect: Callable[[], bool], opener: Opener | None = None
 ) -> None:
-    """Count a capture's packets into ``table``; ``-`` is standard input, gzip is unpacked on the way.
-
-    ``opener`` opens the file as io.FileIO's does.
+    """Count a capture's packets into ``table``, as ``capture_stretches`` does.
 
     ``collect`` is called after every stretch to take the table's records; when it returns False the
-    rest of the capture is left.  Raises CaptureFileError, after all packets before the damage counted;
-    what ``collect`` raises passes through.
+    rest of the capture is left.  What it raises passes through.
+    """
+    for _ in capture_stretches(name, table, expression, opener):
+        if not collect():
+            return
+
+
+def capture_stretches(
+    name: str, table: FlowTable, expression: str, opener: Opener | None = None
+) -> Generator[None, None, None]:
+    """Count a capture's packets into ``table``; ``-`` is standard input, gzip is unpacked on the way.
+
+    ``opener`` opens the file as io.FileIO's does.  Yields after every stretch, for the table's records to be taken.
+    Raises CaptureFileError, after all packets before the damage counted.
     """
     unsupported_before = table.rejected_by_reason().get(_UNSUPPORTED, 0)
     reading = _Reading(name, table, expression, opener)
     with reading:
-        left_over = _walk(reading, collect)
+        left_over = yield from _walk(reading)
     unsupported = table.rejected_by_reason().get(_UNSUPPORTED, 0) - unsupported_before
     _judge(reading, left_over, unsupported)
 
@@ -139,8 +149,8 @@ class _Reading:
         return self._files.enter_context(gzip.GzipFile(fileobj=stream)) if packed else stream
 
 
-def _walk(reading: _Reading, collect: Callable[[], bool]) -> int | None:
-    """Feed the stream to the walker; return the number of bytes that made no whole packet, None when it was left."""
+def _walk(reading: _Reading) -> Generator[None, None, int]:
+    """Feed the stream to the walker; return the number of bytes that made no whole packet."""
     block = bytearray(_BLOCK_BYTES)
     have = 0
     while True:
@@ -148,8 +158,7 @@ def _walk(reading: _Reading, collect: Callable[[], bool]) -> int | None:
             # The walker refuses packets and blocks beyond some megabytes.
             block.extend(bytes(len(block)))
         while not reading.has_data():
-            if not collect():
-                return None
+            yield
         got = reading.read_into(memoryview(block)[have:])
         have += got
         used = 0
@@ -157,8 +166,7 @@ def _walk(reading: _Reading, collect: Callable[[], bool]) -> int | None:
             while True:
                 step = reading.feed(view[used:have])
                 used += step
-                if not collect():
-                    return None
+                yield
                 if step == 0:
                     break
             view[: have - used] = bytes(view[used:have])
@@ -185,10 +193,10 @@ def _bad_filter(expression: str, error: ValueError) -> CaptureFileError:
     return CaptureFileError(f"bad filter {expression!r}: {error}; see pcap-filter(7)")
 
 
-def _judge(reading: _Reading, left_over: int | None, unsupported: int) -> None:
+def _judge(reading: _Reading, left_over: int, unsupported: int) -> None:
     """Raise CaptureFileError when the capture was empty, cut off or had packets of a link type not decoded."""
     shown, walker = reading.shown, reading.walker
-    if not walker.format and left_over is not None:
+    if not walker.format:
         if left_over == 0:
             raise CaptureFileError(f"{shown} is empty (0 bytes); give a pcap or pcapng file")
         raise CaptureFileError(f"{shown} is cut off inside its file header ({left_over} bytes); copy it again")

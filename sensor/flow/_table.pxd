@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from sensor.decode._fragments cimport Reassembler
 from sensor.decode._frame cimport REJECT_COUNT, Packet, Reject
+from sensor.stream._streams cimport Assembly, Names, Streams
 
 cdef enum:
     HOLES = 4       # sequence gaps remembered per direction; the oldest is given up for a fifth
@@ -161,6 +162,7 @@ cdef struct Flow:
     uint8_t oriented_by
     uint8_t alarmed             # bit per threshold that was reported
     char history[HISTORY]
+    Assembly* assembly          # NULL while nothing of its payload is followed
 
 cdef struct Event:
     # A snapshot for alarms and traces.
@@ -207,7 +209,8 @@ cdef class FlowTable:
     cdef int64_t active_timeout, attempt_timeout
     cdef readonly uint32_t max_flows
     cdef int64_t alarm_bytes, alarm_duration, alarm_packets
-    cdef bint watching, tracing, vlan_in_key
+    cdef bint watching, tracing, vlan_in_key, following
+    cdef readonly Streams streams
     cdef Network* networks
     cdef uint32_t network_count
     cdef uint64_t seed[4]
@@ -270,6 +273,8 @@ cdef class FlowTable:
     cdef void orient(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
     cdef bint is_home(self, uint64_t* address, uint8_t ip_version) noexcept nogil
     cdef void add(self, uint32_t index, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil
+    cdef void follow(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
+    cdef void name(self, Flow* flow, Names* names) noexcept nogil
     cdef uint64_t add_segment(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
     cdef bint unanswered(self, Flow* flow, uint64_t tick) noexcept nogil
     cdef void close_record(self, Flow* flow) noexcept nogil

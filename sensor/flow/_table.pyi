@@ -3,6 +3,7 @@ from typing import Any
 
 from common.flowlog import Block
 from sensor.decode._fragments import Reassembler
+from sensor.stream._streams import Streams
 
 EVENT_KINDS: tuple[str, ...]
 SERVICE_PORTS: tuple[int, ...]
@@ -26,6 +27,7 @@ class FlowTable:
     flow_bytes: int
     shapes_used: int
     waiting: bool
+    streams: Streams | None
     def __init__(
         self,
         *,
@@ -46,6 +48,7 @@ class FlowTable:
         first_flow_id: int = ...,
         block_records: int = ...,
         seed: bytes = ...,
+        streams: Streams | None = ...,
     ) -> None: ...
     def feed_frame(
         self, link_type: int, time_ns: int, frame: bytes | bytearray | memoryview, length: int | None = None

@@ -30,9 +30,10 @@ from sensor.flow._table cimport (
     PENDING, QUEUES, STILL_OPEN, UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending, Shape, Side, Stream,
 )
 from sensor.flow._tcp cimport (
-    CLOSED, INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, is_over, tcp_queue, track_acknowledgement, track_handshake,
-    track_repeats, track_state, track_stream,
+    CLOSED, FROM_SYN, INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, is_over, tcp_queue, track_acknowledgement,
+    track_handshake, track_repeats, track_state, track_stream,
 )
+from sensor.stream._streams cimport Names, Streams
 
 from common.flowlog import Block as RecordBlock
 from common.flowlog import rows_of
@@ -144,6 +145,7 @@ cdef class FlowTable:
         uint64_t first_flow_id=1,
         uint32_t block_records=500,
         bytes seed=b"\0" * 32,
+        Streams streams=None,
     ):
         if len(seed) != 32:
             raise ValueError("the hash seed has 32 bytes")
@@ -169,6 +171,8 @@ cdef class FlowTable:
         self.alarm_packets = alarm_packets
         self.watching = alarm_bytes > 0 or alarm_duration_ns > 0 or alarm_packets > 0
         self.tracing = trace
+        self.streams = streams
+        self.following = streams is not None
         self.vlan_in_key = vlan_in_key
         self.reassembler = Reassembler(vlan_in_key=vlan_in_key, seed=seed)
         self.next_flow_id = first_flow_id
@@ -197,6 +201,10 @@ cdef class FlowTable:
         cdef uint32_t i
         for i in range(self.shapes_made):
             free(self.shape_at(i).carried)
+        if self.following and self.streams is not None:
+            for i in range(self.flows_made):
+                if self.at(i).queue != NOWHERE and self.at(i).assembly != NULL:
+                    self.streams.discard(self.at(i).assembly)
         for i in range(0, self.flows_made, CHUNK_FLOWS):
             free(self.chunks[i // CHUNK_FLOWS])
         for i in range(0, self.shapes_made, CHUNK_FLOWS):
@@ -242,7 +250,10 @@ cdef class FlowTable:
             self.relieve()
 
     cdef bint wants_drain(self) noexcept nogil:
-        return self.out_used >= OUT_HIGH or self.block_count >= BLOCK_HIGH or self.event_count >= EVENT_HIGH
+        return (
+            self.out_used >= OUT_HIGH or self.block_count >= BLOCK_HIGH or self.event_count >= EVENT_HIGH
+            or (self.following and self.streams.is_full())
+        )
 
     cdef void count_frame(
         self, int link_type, int64_t time_ns, const uint8_t* frame, uint32_t captured, uint32_t length
@@ -494,6 +505,8 @@ cdef class FlowTable:
                 flow.shape = self.take_shape()
             if flow.shape != NIL:
                 note_data(flow, self.shape_at(flow.shape), packet, direction)
+        if self.following:
+            self.follow(flow, packet, direction)
         if queue != flow.queue:
             flow.closed_tick = tick
             self.requeue(index, queue, tick)
@@ -505,6 +518,41 @@ cdef class FlowTable:
             self.watch(flow, packet)
         if self.tracing:
             self.add_event(flow, EVENT_PACKET, packet.time_ns, packet.payload_bytes, 0, direction)
+
+    cdef void follow(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil:
+        """Let the streams have a packet's payload, from the flow's first on."""
+        cdef Stream* stream = &flow.stream[direction]
+        cdef uint8_t side = direction != flow.client
+        cdef Names names
+        if flow.assembly == NULL:
+            if not packet.payload_bytes:
+                return
+            if packet.protocol != PROTO_TCP and not self.streams.datagrams:
+                return
+            self.name(flow, &names)
+            flow.assembly = self.streams.begin(&names)
+            if flow.assembly == NULL:
+                return
+        if packet.protocol != PROTO_TCP:
+            self.streams.datagram(flow.assembly, side, packet)
+        elif stream.known == FROM_SYN:
+            self.streams.segment(flow.assembly, side, stream.initial_sequence + 1, packet)
+        else:
+            self.streams.segment(flow.assembly, side, packet.sequence, packet)
+
+    cdef void name(self, Flow* flow, Names* names) noexcept nogil:
+        cdef bint low = flow.client == 0
+        names.client[0] = flow.key.low[0] if low else flow.key.high[0]
+        names.client[1] = flow.key.low[1] if low else flow.key.high[1]
+        names.server[0] = flow.key.high[0] if low else flow.key.low[0]
+        names.server[1] = flow.key.high[1] if low else flow.key.low[1]
+        names.client_port = flow.key.low_port if low else flow.key.high_port
+        names.server_port = flow.key.high_port if low else flow.key.low_port
+        names.flow_id = flow.flow_id
+        names.start_ns = flow.flow_start_ns
+        names.vlan = flow.vlan
+        names.protocol = flow.key.protocol
+        names.ip_version = flow.key.ip_version
 
     cdef uint64_t add_segment(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil:
         """Follow a TCP segment in its flow's stream, states and history; return its bytes not seen before.
@@ -707,6 +755,9 @@ cdef class FlowTable:
         link[0] = flow.next_in_bucket
         self.unlink_idle(index)
         self.drop_shape(flow)
+        if flow.assembly != NULL:
+            self.streams.end(flow.assembly, flow.last_ns, end_reason)
+            flow.assembly = NULL
         flow.queue = NOWHERE
         flow.next_in_bucket = self.free_list
         self.free_list = index
@@ -803,7 +854,7 @@ cdef class FlowTable:
         cdef uint64_t since
         self.reassembler.expire(self.high_water_ns, self.rejected)
         for queue in range(QUEUES):
-            while budget and self.idle_head[queue] != NIL:
+            while budget and self.idle_head[queue] != NIL and not (self.following and self.streams.is_full()):
                 flow = self.at(self.idle_head[queue])
                 since = flow.closed_tick if queue == CLOSING else self.last_tick(flow)
                 if <int64_t> (self.tick - since) <= self.idle_timeout[queue]:
@@ -935,6 +986,8 @@ cdef class FlowTable:
         """Make room while Python is the one who feeds: what waits is kept as bytes, to be drained later."""
         self.stash += self.take_blocks(True)
         self.event_stash = self.drain_events()
+        if self.following:
+            self.streams.relieve()
 
     cdef list take_blocks(self, bint all_):
         """Return the blocks that are full, or all of them."""

@@ -1,0 +1,87 @@
+"""The streams' C interface, for the flow table."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from sensor.decode._frame cimport Packet
+
+cdef struct Held:
+    # Bytes that came before those in front of them; they follow this in memory.
+    Held* next
+    int64_t time_ns
+    uint32_t start
+    uint32_t length
+
+cdef struct Half:
+    # One direction.
+    uint64_t offset             # of what comes next, in the stream
+    Held* first                 # in ascending order, without overlaps
+    uint32_t next_sequence
+    uint32_t held_bytes
+    uint32_t held_pieces
+    uint8_t known               # whether next_sequence is
+    uint8_t full                # nothing more is wanted of it
+
+cdef struct Assembly:
+    Half half[2]                # the client's, the server's
+    uint64_t flow_id
+
+cdef struct Names:
+    # What a flow is known by, as its first packet has it.
+    uint64_t client[2]
+    uint64_t server[2]
+    uint64_t flow_id
+    int64_t start_ns
+    uint16_t client_port
+    uint16_t server_port
+    uint16_t vlan
+    uint8_t protocol
+    uint8_t ip_version
+
+cdef struct Note:
+    # An event that waits to be handed out.
+    Names names                 # of Began; else only flow_id and start_ns, the event's time
+    uint64_t offset
+    uint64_t at                 # of the bytes in Streams.bytes
+    uint64_t length             # of these, or of the gap
+    uint8_t kind
+    uint8_t direction
+    uint8_t end_reason
+
+
+@cython.final
+cdef class Streams:
+    # settings
+    cdef readonly uint32_t held_bytes, held_pieces
+    cdef readonly uint64_t total_bytes, most_bytes
+    cdef readonly bint datagrams
+    # counters
+    cdef readonly uint64_t followed, data_bytes, gap_bytes, cut_bytes, far, lost
+    cdef readonly uint64_t held
+    # what waits to be handed out
+    cdef uint8_t* bytes
+    cdef uint64_t bytes_used, bytes_capacity
+    cdef Note* notes
+    cdef uint64_t note_count, note_capacity
+    cdef list stash
+
+    cdef bint is_full(self) noexcept nogil
+    cdef Assembly* begin(self, Names* names) noexcept nogil
+    cdef void segment(self, Assembly* assembly, uint8_t side, uint32_t first, Packet* packet) noexcept nogil
+    cdef void datagram(self, Assembly* assembly, uint8_t side, Packet* packet) noexcept nogil
+    cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason) noexcept nogil
+    cdef void discard(self, Assembly* assembly) noexcept nogil
+    cdef relieve(self)
+    cdef Note* note(self, uint64_t flow_id, uint8_t kind, int64_t time_ns) noexcept nogil
+    cdef uint8_t* room(self, uint64_t length) noexcept nogil
+    cdef void put(self, Assembly* assembly, uint8_t side, const uint8_t* data, uint64_t length,
+                  int64_t time_ns) noexcept nogil
+    cdef Note* data_note(self, uint64_t flow_id, uint8_t side, uint64_t offset, int64_t time_ns) noexcept nogil
+    cdef void skip(self, Assembly* assembly, uint8_t side, uint64_t length, int64_t time_ns) noexcept nogil
+    cdef void hold(self, Half* half, uint32_t start, const uint8_t* data, uint32_t length,
+                   int64_t time_ns) noexcept nogil
+    cdef Held* keep(self, Half* half, uint32_t start, const uint8_t* data, uint32_t length,
+                    int64_t time_ns) noexcept nogil
+    cdef void release(self, Assembly* assembly, uint8_t side) noexcept nogil
+    cdef void give_up(self, Assembly* assembly, uint8_t side) noexcept nogil
+    cdef void drop_held(self, Half* half) noexcept nogil

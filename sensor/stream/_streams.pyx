@@ -1,0 +1,384 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""TCP streams put together from segments, within bounds; the flow table feeds them, and they hand out events.
+
+Bytes go out in the order of their sequence numbers, each once.  Where two segments disagree about a byte,
+the one that came first is right.  What comes too early is held; bytes in front of it that never come are a
+gap: when the receiver has acknowledged them and a second has passed, when more is held than may be, or when
+the flow ends.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from sensor.decode._frame cimport NO_VLAN, TCP_ACK, TCP_SYN, Packet
+from sensor.stream._streams cimport Assembly, Half, Held, Names, Note
+
+from sensor.stream.events import Began, Data, Ended, Gap
+
+cdef enum:
+    # Note.kind
+    BEGAN = 0
+    DATA
+    GAP
+    ENDED
+
+cdef enum:
+    BYTES_HIGH = 1 << 21        # a walker stops here
+    NOTES_HIGH = 1 << 14
+    BYTES_FIRST = 1 << 22
+    NOTES_FIRST = 1 << 15
+    WINDOW = 1 << 30            # no two bytes in flight are further apart (RFC 7323, 2.3)
+    # Whatever is asked for: one packet or the end of one flow gives no more than what is held.
+    MOST_HELD_BYTES = 1 << 24
+
+cdef int64_t PATIENCE_NS = 1000000000
+
+
+cdef inline int32_t distance(uint32_t later, uint32_t earlier) noexcept nogil:
+    return <int32_t> (later - earlier)
+
+
+@cython.final
+cdef class Streams:
+    """Follows the payload of a FlowTable's flows: ``FlowTable(streams=Streams())``, then ``drain`` after each stretch.
+
+    ``held_bytes`` and ``held_pieces`` bound what one direction holds, ``total_bytes`` what all do.  ``most_bytes``
+    is how much of a direction is handed out, 0 for all.  With ``datagrams`` the payload of UDP, ICMP and all else is
+    handed out too.
+    """
+
+    def __cinit__(
+        self,
+        *,
+        uint32_t held_bytes=1 << 18,
+        uint32_t held_pieces=256,
+        uint64_t total_bytes=1 << 26,
+        uint64_t most_bytes=0,
+        bint datagrams=False,
+    ):
+        if held_bytes < 1 or held_bytes > MOST_HELD_BYTES or held_pieces < 1 or held_pieces > 65536:
+            raise ValueError("held_bytes is 1 to 16777216, held_pieces 1 to 65536")
+        self.held_bytes = held_bytes
+        self.held_pieces = held_pieces
+        self.total_bytes = total_bytes
+        self.most_bytes = most_bytes
+        self.datagrams = datagrams
+        self.stash = []
+        self.bytes_capacity = BYTES_FIRST
+        self.note_capacity = NOTES_FIRST
+        self.bytes = <uint8_t*> malloc(BYTES_FIRST)
+        self.notes = <Note*> malloc(NOTES_FIRST * sizeof(Note))
+        if self.bytes == NULL or self.notes == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.bytes)
+        free(self.notes)
+
+    cdef bint is_full(self) noexcept nogil:
+        return self.bytes_used >= BYTES_HIGH or self.note_count >= NOTES_HIGH
+
+    # -- from the flow table ---------------------------------------------------------------------
+
+    cdef Assembly* begin(self, Names* names) noexcept nogil:
+        """Follow a flow from its first payload on; NULL when there is no memory."""
+        cdef Assembly* assembly = <Assembly*> malloc(sizeof(Assembly))
+        cdef Note* note
+        if assembly == NULL:
+            self.lost += 1
+            return NULL
+        memset(assembly, 0, sizeof(Assembly))
+        assembly.flow_id = names.flow_id
+        note = self.note(names.flow_id, BEGAN, names.start_ns)
+        if note == NULL:
+            free(assembly)
+            return NULL
+        note.names = names[0]
+        self.followed += 1
+        return assembly
+
+    cdef void segment(self, Assembly* assembly, uint8_t side, uint32_t first, Packet* packet) noexcept nogil:
+        """Take a TCP segment; ``first`` is the sequence number of the first byte of its direction."""
+        cdef Half* half = &assembly.half[side]
+        cdef Half* other = &assembly.half[1 - side]
+        cdef const uint8_t* data = packet.content
+        cdef uint32_t start = packet.sequence + (1 if packet.tcp_flags & TCP_SYN else 0)
+        cdef uint32_t length = packet.content_bytes, missing
+        cdef int32_t ahead
+        if (
+            other.first != NULL and packet.tcp_flags & TCP_ACK and packet.time_ns - other.first.time_ns > PATIENCE_NS
+            and distance(packet.acknowledgement, other.first.start) >= 0
+        ):
+            self.give_up(assembly, 1 - side)
+        if not packet.payload_bytes or half.full:
+            return
+        if not half.known:
+            half.known = True
+            half.next_sequence = first
+        if length > packet.payload_bytes:
+            length = packet.payload_bytes
+        missing = packet.payload_bytes - length
+        ahead = distance(start, half.next_sequence)
+        if ahead > WINDOW or ahead < -WINDOW:
+            self.far += 1
+            return
+        if ahead < 0:
+            if distance(start + packet.payload_bytes, half.next_sequence) <= 0:
+                return
+            if <uint32_t> -ahead >= length:
+                missing -= <uint32_t> -ahead - length
+                length = 0
+            else:
+                data += -ahead
+                length += ahead
+            start = half.next_sequence
+        if start == half.next_sequence and half.first == NULL:
+            if length:
+                self.put(assembly, side, data, length, packet.time_ns)
+            if missing and not half.full:       # a short snap length: nobody will see the rest
+                self.skip(assembly, side, missing, packet.time_ns)
+            return
+        self.hold(half, start, data, length, packet.time_ns)
+        self.release(assembly, side)
+        while half.first != NULL and (
+            half.held_bytes > self.held_bytes or half.held_pieces > self.held_pieces or self.held > self.total_bytes
+        ):
+            self.give_up(assembly, side)
+
+    cdef void datagram(self, Assembly* assembly, uint8_t side, Packet* packet) noexcept nogil:
+        """Take a datagram, whose bytes follow those of the one before it."""
+        cdef Half* half = &assembly.half[side]
+        cdef uint32_t length = packet.content_bytes
+        if length > packet.payload_bytes:
+            length = packet.payload_bytes
+        if length and not half.full:
+            self.put(assembly, side, packet.content, length, packet.time_ns)
+        if packet.payload_bytes > length and not half.full:
+            self.skip(assembly, side, packet.payload_bytes - length, packet.time_ns)
+
+    cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason) noexcept nogil:
+        """Hand out what is held, with its gaps, and the end; the assembly is gone."""
+        cdef Note* note
+        cdef uint8_t side
+        for side in range(2):
+            while assembly.half[side].first != NULL:
+                self.give_up(assembly, side)
+        note = self.note(assembly.flow_id, ENDED, time_ns)
+        if note != NULL:
+            note.end_reason = end_reason
+        free(assembly)
+
+    cdef void discard(self, Assembly* assembly) noexcept nogil:
+        """Free an assembly whose table is going."""
+        self.drop_held(&assembly.half[0])
+        self.drop_held(&assembly.half[1])
+        free(assembly)
+
+    # -- what is held ----------------------------------------------------------------------------
+
+    cdef void hold(
+        self, Half* half, uint32_t start, const uint8_t* data, uint32_t length, int64_t time_ns
+    ) noexcept nogil:
+        """Keep those of these bytes that are not held yet."""
+        cdef Held** link = &half.first
+        cdef Held* held
+        cdef uint32_t room, known
+        while length:
+            while link[0] != NULL and distance(link[0].start + link[0].length, start) <= 0:
+                link = &link[0].next
+            held = link[0]
+            if held != NULL and distance(start, held.start) >= 0:
+                known = held.start + held.length - start
+                if known >= length:
+                    return
+                start += known
+                data += known
+                length -= known
+                continue
+            room = length
+            if held != NULL and distance(start + length, held.start) > 0:
+                room = held.start - start
+            held = self.keep(half, start, data, room, time_ns)
+            if held == NULL:
+                self.lost += 1
+                return
+            held.next = link[0]
+            link[0] = held
+            start += room
+            data += room
+            length -= room
+
+    cdef Held* keep(
+        self, Half* half, uint32_t start, const uint8_t* data, uint32_t length, int64_t time_ns
+    ) noexcept nogil:
+        cdef Held* held = <Held*> malloc(sizeof(Held) + length)
+        if held == NULL:
+            return NULL
+        held.time_ns = time_ns
+        held.start = start
+        held.length = length
+        memcpy(<uint8_t*> held + sizeof(Held), data, length)
+        half.held_bytes += length
+        half.held_pieces += 1
+        self.held += length
+        return held
+
+    cdef void release(self, Assembly* assembly, uint8_t side) noexcept nogil:
+        """Hand out what is held and in order now."""
+        cdef Half* half = &assembly.half[side]
+        cdef Held* held = half.first
+        while held != NULL and held.start == half.next_sequence:
+            self.put(assembly, side, <uint8_t*> held + sizeof(Held), held.length, held.time_ns)
+            half.first = held.next
+            half.held_bytes -= held.length
+            half.held_pieces -= 1
+            self.held -= held.length
+            free(held)
+            held = half.first
+            if half.full:
+                self.drop_held(half)
+                return
+
+    cdef void give_up(self, Assembly* assembly, uint8_t side) noexcept nogil:
+        """Go on with what is held, behind a gap."""
+        cdef Half* half = &assembly.half[side]
+        self.skip(assembly, side, half.first.start - half.next_sequence, half.first.time_ns)
+        self.release(assembly, side)
+
+    cdef void drop_held(self, Half* half) noexcept nogil:
+        cdef Held* held = half.first
+        while held != NULL:
+            half.first = held.next
+            self.held -= held.length
+            free(held)
+            held = half.first
+        half.held_bytes = half.held_pieces = 0
+
+    # -- events out ------------------------------------------------------------------------------
+
+    cdef Note* note(self, uint64_t flow_id, uint8_t kind, int64_t time_ns) noexcept nogil:
+        """Return a new event, NULL when there is no memory for it."""
+        cdef Note* more
+        if self.note_count == self.note_capacity:
+            more = <Note*> realloc(self.notes, 2 * self.note_capacity * sizeof(Note))
+            if more == NULL:
+                self.lost += 1
+                return NULL
+            self.notes = more
+            self.note_capacity *= 2
+        more = &self.notes[self.note_count]
+        self.note_count += 1
+        more.kind = kind
+        more.names.flow_id = flow_id
+        more.names.start_ns = time_ns
+        return more
+
+    cdef uint8_t* room(self, uint64_t length) noexcept nogil:
+        """Return where so many bytes may be written, NULL when there is no memory for them."""
+        cdef uint64_t capacity = self.bytes_capacity
+        cdef uint8_t* more
+        if self.bytes_used + length > capacity:
+            while self.bytes_used + length > capacity:
+                capacity *= 2
+            more = <uint8_t*> realloc(self.bytes, capacity)
+            if more == NULL:
+                return NULL
+            self.bytes = more
+            self.bytes_capacity = capacity
+        return self.bytes + self.bytes_used
+
+    cdef void put(
+        self, Assembly* assembly, uint8_t side, const uint8_t* data, uint64_t length, int64_t time_ns
+    ) noexcept nogil:
+        """Hand out the next bytes of a direction, up to the limit for one."""
+        cdef Half* half = &assembly.half[side]
+        cdef Note* note
+        cdef uint8_t* room
+        cdef uint64_t wanted = length
+        if self.most_bytes and half.offset + length >= self.most_bytes:
+            half.full = True
+            wanted = self.most_bytes - half.offset if half.offset < self.most_bytes else 0
+            self.cut_bytes += length - wanted
+        room = self.room(wanted)
+        note = NULL if room == NULL else self.data_note(assembly.flow_id, side, half.offset, time_ns)
+        if note == NULL:
+            self.lost += 1
+            self.skip(assembly, side, length, time_ns)
+            return
+        memcpy(room, data, wanted)
+        note.length += wanted
+        self.bytes_used += wanted
+        self.data_bytes += wanted
+        half.next_sequence += <uint32_t> length
+        half.offset += length
+
+    cdef Note* data_note(self, uint64_t flow_id, uint8_t side, uint64_t offset, int64_t time_ns) noexcept nogil:
+        """Return the event that bytes go into: the last one when they continue it."""
+        cdef Note* note
+        if self.note_count:
+            note = &self.notes[self.note_count - 1]
+            if note.kind == DATA and note.names.flow_id == flow_id and (
+                note.direction == side and note.offset + note.length == offset
+            ):
+                return note
+        note = self.note(flow_id, DATA, time_ns)
+        if note != NULL:
+            note.direction = side
+            note.offset = offset
+            note.at = self.bytes_used
+            note.length = 0
+        return note
+
+    cdef void skip(self, Assembly* assembly, uint8_t side, uint64_t length, int64_t time_ns) noexcept nogil:
+        """Hand out a gap."""
+        cdef Half* half = &assembly.half[side]
+        cdef Note* note = self.note(assembly.flow_id, GAP, time_ns)
+        half.next_sequence += <uint32_t> length
+        if note != NULL:
+            note.direction = side
+            note.offset = half.offset
+            note.length = length
+        self.gap_bytes += length
+        half.offset += length
+        if self.most_bytes and half.offset >= self.most_bytes:
+            half.full = True
+
+    cdef relieve(self):
+        """Make room while Python is the one who feeds."""
+        self.stash = self.drain()
+
+    def drain(self):
+        """Return what happened since the last call, as a list of ``sensor.stream.events.Event``."""
+        cdef uint64_t i
+        cdef Note* note
+        cdef list events = self.stash
+        self.stash = []
+        for i in range(self.note_count):
+            note = &self.notes[i]
+            if note.kind == DATA:
+                events.append(Data(
+                    note.names.flow_id, note.direction, note.offset, note.names.start_ns,
+                    PyBytes_FromStringAndSize(<char*> self.bytes + note.at, <Py_ssize_t> note.length),
+                ))
+            elif note.kind == GAP:
+                events.append(Gap(
+                    note.names.flow_id, note.direction, note.offset, note.names.start_ns, note.length
+                ))
+            elif note.kind == BEGAN:
+                events.append(began(&note.names))
+            else:
+                events.append(Ended(note.names.flow_id, note.names.start_ns, note.end_reason))
+        self.note_count = self.bytes_used = 0
+        return events
+
+
+cdef began(Names* names):
+    cdef Py_ssize_t length = 4 if names.ip_version == 4 else 16
+    return Began(
+        names.flow_id, names.start_ns, names.protocol, None if names.vlan == NO_VLAN else names.vlan,
+        PyBytes_FromStringAndSize(<char*> names.client, length), names.client_port,
+        PyBytes_FromStringAndSize(<char*> names.server, length), names.server_port,
+    )
