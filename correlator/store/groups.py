@@ -13,7 +13,7 @@ from common.records import PROTOCOLS
 from correlator.rows import ChannelRow, ClientRow, Overall, Selection, ServiceRow
 from correlator.store.database import Store
 from correlator.store.queries import GROUPED, figures_sql, named, plain, plan, rows_of
-from correlator.store.where import Ids, Segment, Table, ids_of, its_protocol, source
+from correlator.store.where import Ids, Segment, Source, Table, ids_of, its_protocol, source
 from correlator.views.figures import Figures
 
 # The columns of Figures in the queries here, by the names that people sort by.
@@ -28,6 +28,8 @@ _PROTOCOL: Final = f"CASE s.protocol {_KNOWN_PROTOCOLS} ELSE s.protocol || '' EN
 # Names as text, in the order that breaks ties in views.
 _CLIENT: Final = "c.client"
 _SERVICE: Final = f"{_ENDPOINT}, {_PROTOCOL}"
+_MORE: Final = 50
+"""How many times as many channels as are wanted are looked at, because some may be of another protocol."""
 
 
 class First(NamedTuple):
@@ -87,16 +89,36 @@ def channels(store: Store, chosen: Selection, part: Segment, first: First) -> It
     """Yield the figures of the first channels."""
     ids = ids_of(store.conn, chosen)
     came = source(ids, chosen, part, store.built.period_s)
-    figures, grouped = (_figures(chosen), "GROUP BY t.client_id, t.service_id")
+    values = _bound(came.values, chosen, first)
+    figures, grouped, least = (named(_figures(chosen)), "GROUP BY t.client_id, t.service_id", "")
     if part.table is Table.TOTALS:
-        figures, grouped = plain(figures), ""
+        figures, grouped = named(plain(_figures(chosen))), ""
+        last = _last_value(store, chosen, came, first)
+        if last is not None:  # names are needed of no more than those that are shown, and of their equals
+            least, values["last"] = f"AND {_FIELDS[first.field]} {'<=' if first.ascending else '>='} :last", last
     query = f"""SELECT g.client_id << 32 | g.service_id, c.client, s.server, s.server_port, s.protocol, {GROUPED}
-                FROM (SELECT t.client_id, t.service_id, {named(figures)} {came.sql}
-                      AND {its_protocol(part.table)} {grouped}) AS g
+                FROM (SELECT t.client_id, t.service_id, {figures} {came.sql} {grouped}) AS g
                 JOIN clients AS c ON c.client_id = g.client_id JOIN services AS s ON s.service_id = g.service_id
-                WHERE g.f7 IS NOT NULL {_order(first, f"{_CLIENT}, {_SERVICE}")}"""  # noqa: S608 - constant names, bound values
-    for row in rows_of(store.conn, query, _bound(came.values, chosen, first)):
+                WHERE (:protocol IS NULL OR s.protocol = :protocol) AND g.f7 IS NOT NULL {least}
+                {_order(first, f"{_CLIENT}, {_SERVICE}")}"""  # noqa: S608 - constant names, bound values
+    for row in rows_of(store.conn, query, values):
         yield ChannelRow._make((*row[:5], Figures._make(row[5:])))
+
+
+def _last_value(store: Store, chosen: Selection, came: Source, first: First) -> int | None:
+    """Return the value of the last of the first channels over all time; None where that is not told at once.
+
+    Whose protocol a channel is of takes long to look up, so that is done for a part of them that is enough where
+    not nearly all are of another one.
+    """
+    query = f"""SELECT g.value FROM (
+                    SELECT {_FIELDS[first.field]} AS value, g.service_id
+                    FROM (SELECT t.service_id, {named(plain(_figures(chosen)))} {came.sql}) AS g
+                    WHERE g.f7 IS NOT NULL ORDER BY value {_direction(first)} LIMIT :limit * {_MORE}) AS g
+                JOIN services AS s ON s.service_id = g.service_id WHERE :protocol IS NULL OR s.protocol = :protocol
+                ORDER BY g.value {_direction(first)} LIMIT 1 OFFSET :limit - 1"""  # noqa: S608 - constant names, bound values
+    found = store.conn.execute(query, _bound(came.values, chosen, first)).fetchone()
+    return None if found is None else int(found[0])
 
 
 def overall(store: Store, chosen: Selection) -> Overall | None:
@@ -143,7 +165,11 @@ def _from_channels(
 def _order(first: First | None, names: str) -> str:
     if first is None:
         return ""
-    return f"ORDER BY {_FIELDS[first.field]} {'ASC' if first.ascending else 'DESC'}, {names} LIMIT :limit"
+    return f"ORDER BY {_FIELDS[first.field]} {_direction(first)}, {names} LIMIT :limit"
+
+
+def _direction(first: First) -> str:
+    return "ASC" if first.ascending else "DESC"
 
 
 def _bound(values: Mapping[str, Any], chosen: Selection, first: First | None) -> dict[str, Any]:

@@ -65,6 +65,18 @@ def test_first_lists_are_the_beginnings_of_whole_ones(
             assert found == sorted_nodes(whole, sorting)[: first.limit]
 
 
+@given(traffic(), SIZES, selections, ORDERS, st.integers(1, 3))
+def test_first_channels_are_the_same_however_few_are_looked_at_first(
+    records: list[FlowRecord], size: int, chosen: Selection, order: tuple[str, bool, int], more: int
+) -> None:
+    with stored(records, size) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groups, "_MORE", more)
+        part = groups.rolled(store, chosen)
+        assert part is not None
+        found = channel_nodes(groups.channels(store, chosen, part, groups.First._make(order)))
+        assert found == sorted_nodes(channel_nodes(queries.channels(store, chosen)), Sorting(*order[:2]))[: order[2]]
+
+
 @given(traffic(), SIZES, selections, TIMES)
 def test_whole_lists_and_the_sum_of_all_are_the_same(
     records: list[FlowRecord], size: int, chosen: Selection, times: Any
