@@ -25,10 +25,10 @@ from correlator.render.table import Column, human_count
 from correlator.rows import BucketRow, ChannelRow, FlowFigures, Selection
 from correlator.store import groups, queries
 from correlator.store.database import Store
-from correlator.store.flows import Order, flow_figures, records
+from correlator.store.flows import flow_figures, minute_flows
 from correlator.views.averages import average_fields
 from correlator.views.clients import client_nodes, client_period_view, client_view
-from correlator.views.periods import minute_flows, period_view
+from correlator.views.periods import period_view
 from correlator.views.servers import server_nodes, server_view
 from correlator.views.slots import slot_view
 from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, sorted_nodes
@@ -138,11 +138,10 @@ def periods(day: str | None, place: Place, chosen: Selection, depth: int | None,
         chosen = _within_day(chosen, day)
     levels = depth or (1 if day is None else 2)
     with open_store(place) as store:
-        flows = records(store, chosen, Order("start_ns", ascending=True)) if levels > 2 else ()
         nodes = period_view(
             queries.periods(store, chosen),
             queries.minutes(store, chosen) if levels > 1 else (),
-            minute_flows(flows, wire=chosen.wire),
+            minute_flows(store, chosen) if levels > 2 else (),
             store.built.period_ns,
         )
     columns = (

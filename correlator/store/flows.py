@@ -11,7 +11,7 @@ from correlator.rows import FlowFigures, Selection
 from correlator.store.columns import RECORD_EXPRESSIONS, record_of
 from correlator.store.database import Store
 from correlator.store.details import Details
-from correlator.store.queries import figures_sql, rows_of
+from correlator.store.queries import MINUTE_NS, figures_sql, rows_of
 from correlator.store.where import Ids, Segment, Source, Table, ids_of, source
 from correlator.views.figures import Figures
 
@@ -68,14 +68,32 @@ def selected(store: Store, chosen: Selection) -> Source:
 def flow_figures(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
     """Yield the figures of every flow in the selection, in no order."""
     came = selected(store, chosen)
-    query = f"""SELECT n.sensor, t.flow_id, c.client, t.client_port, s.server, s.server_port, s.protocol,
-                       sum(t.end_reason IS NOT NULL) = 0, {figures_sql(Table.RECORDS, wire=chosen.wire)}
-                {came.sql} GROUP BY t.sensor_id, t.flow_id"""
+    query = f"""{_flows(chosen)} {came.sql} GROUP BY t.sensor_id, t.flow_id"""
     for row in rows_of(store.conn, query, came.values):
-        figures = Figures._make(row[8:])
-        # A flow stands up for as long as it lasts.
-        figures = figures._replace(channel_uptime_ns=figures.tcp_uptime_ns)
-        yield FlowFigures._make((*row[:7], bool(row[7]), figures))
+        yield _flow(row, open_=not row[7])
+
+
+def minute_flows(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
+    """Return the figures of every flow in every minute that has records of it, by its first record there."""
+    came = selected(store, chosen)
+    query = f"""{_flows(chosen)} {came.sql} GROUP BY t.sensor_id, t.flow_id, t.start_ns / {MINUTE_NS}
+                ORDER BY min(t.start_ns), n.sensor, t.flow_id"""
+    rows = list(rows_of(store.conn, query, came.values))
+    ended = {row[:2] for row in rows if row[7]}  # in any of its minutes
+    return (_flow(row, open_=row[:2] not in ended) for row in rows)
+
+
+def _flows(chosen: Selection) -> str:
+    """Return the query for groups of records that each are of one flow; what it takes them from follows."""
+    return f"""SELECT n.sensor, t.flow_id, c.client, t.client_port, s.server, s.server_port, s.protocol,
+                      count(t.end_reason), {figures_sql(Table.RECORDS, wire=chosen.wire)}"""
+
+
+def _flow(row: tuple[Any, ...], *, open_: bool) -> FlowFigures:
+    figures = Figures._make(row[8:])
+    # A flow stands up for as long as it lasts.
+    figures = figures._replace(channel_uptime_ns=figures.tcp_uptime_ns)
+    return FlowFigures._make((*row[:7], open_, figures))
 
 
 def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[str, list[FlowRecord]]]:

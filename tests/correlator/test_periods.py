@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from corr_cli import Cli
 from corr_flows import T0, batch, flow_log, parts
+from corr_store import stored
 
-from correlator.views.periods import minute_flows
+from correlator.rows import Selection
+from correlator.store.flows import minute_flows
 
 ADDITIVE = ("connections", "packets_out", "packets_in", "bytes_out", "bytes_in", "tcp_uptime_s")
 
@@ -37,6 +39,7 @@ def test_a_long_flow_stands_below_every_minute_and_adds_up(long_flow: Cli, unit:
 
 
 def test_records_of_one_minute_are_one_flow() -> None:
-    (found,) = minute_flows([("tap", part) for part in parts(1, [1, 2], start_s=-(T0 // 10**9 % 60))], wire=False)
+    with stored(parts(1, [1, 2], start_s=-(T0 // 10**9 % 60))) as store:
+        (found,) = minute_flows(store, Selection())
     assert (found.figures.connections, found.figures.bytes_out, found.figures.tcp_uptime_ns) == (1, 1000, 3 * 10**9)
     assert found.open is False

@@ -19,20 +19,21 @@ from common.records import FlowRecord
 from common.timespan import NS_PER_S as NS
 from correlator.config import Thresholds
 from correlator.ingest.pipeline import Pipeline
-from correlator.rows import Selection
+from correlator.rows import FlowFigures, Selection
 from correlator.store import queries
 from correlator.store.database import Built, Store, writing
 from correlator.store.evolution import evolution
-from correlator.store.flows import Order, flow_figures, flow_parts, open_flows
+from correlator.store.flows import Order, flow_figures, flow_parts, minute_flows, open_flows
 from correlator.store.flows import records as stored_records
 from correlator.store.rollup import TABLES
 from correlator.store.sessions import spans_of
 from correlator.store.writer import Writer
-from correlator.views.figures import total
+from correlator.views.figures import Figures, total
 from correlator.views.merge import merge_parts
 from correlator.views.uptime import Interval, bridge
 
 GAP_NS = 300 * 10**9
+MINUTE_NS = 60 * 10**9
 SIZES = st.integers(1, 7)
 
 
@@ -110,6 +111,48 @@ def test_channels_periods_minutes_and_flows_add_up_to_the_same(
         sums = [total(rows)._replace(channel_uptime_ns=0) for rows in found if rows]
         assert len(sums) in (0, 4)
         assert all(figure == sums[0] for figure in sums)
+
+
+@given(traffic(), SIZES, moments, moments, st.booleans())
+def test_flows_of_minutes_are_what_brute_force_says(
+    records: list[FlowRecord], size: int, since: int | None, until: int | None, wire: bool
+) -> None:
+    by_start = [
+        record
+        for record in sorted(records, key=lambda record: (record.start_ns, record.flow_id, record.part))
+        if record.protocol == 6
+        and (since is None or record.start_ns >= since)
+        and (until is None or record.start_ns < until)
+    ]
+    minutes: dict[tuple[int, int], list[FlowRecord]] = {}
+    for record in by_start:
+        minutes.setdefault((record.flow_id, record.start_ns // MINUTE_NS), []).append(record)
+    ended = {record.flow_id for record in by_start if record.end_reason is not None}
+    expected = [flow_of(some, wire=wire, is_open=flow_id not in ended) for (flow_id, _), some in minutes.items()]
+    with stored(records, size) as store:
+        assert list(minute_flows(store, Selection(since, until, wire=wire))) == expected
+
+
+def flow_of(records: Sequence[FlowRecord], *, wire: bool, is_open: bool) -> FlowFigures:
+    """Return what records of one flow amount to."""
+    (names,) = {
+        (address_text(one.client_ip), one.client_port, address_text(one.server_ip), one.server_port, one.protocol)
+        for one in records
+    }
+    uptime = sum(one.end_ns - one.start_ns for one in records)
+    figures = Figures(
+        connections=sum(one.part == 0 for one in records),
+        packets_out=sum(one.packets_out for one in records),
+        packets_in=sum(one.packets_in for one in records),
+        bytes_out=sum(one.wire_bytes_out if wire else one.payload_bytes_out for one in records),
+        bytes_in=sum(one.wire_bytes_in if wire else one.payload_bytes_in for one in records),
+        tcp_uptime_ns=uptime,
+        channel_uptime_ns=uptime,
+        first_ns=min(one.start_ns for one in records),
+        last_ns=max(one.end_ns for one in records),
+        last_start_ns=max(one.flow_start_ns for one in records),
+    )
+    return FlowFigures("tap", records[0].flow_id, *names, open=is_open, figures=figures)
 
 
 @given(traffic(), SIZES)
