@@ -19,19 +19,23 @@ def iso_time(time_ns: int) -> str:
 
     Years that datetime cannot print come out as the clamped first or last instant it can.
     """
-    clamped = min(max(time_ns, 0), _LAST_NS)
-    seconds, fraction_ns = divmod(clamped, NS_PER_S)
-    days, seconds = divmod(seconds, 86_400)
-    minutes, seconds = divmod(seconds, 60)
-    text = f"{_day(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
-    if fraction_ns:
-        text += f".{fraction_ns:09d}".rstrip("0")
-    return text + "Z"
+    if not 0 <= time_ns <= _LAST_NS:
+        time_ns = min(max(time_ns, 0), _LAST_NS)
+    whole, fraction_ns = divmod(time_ns, NS_PER_S)
+    if not fraction_ns:
+        return f"{_hour(whole // 3600)}{_clock(whole % 3600)}Z"
+    return f"{_hour(whole // 3600)}{_clock(whole % 3600)}.{fraction_ns:09}".rstrip("0") + "Z"
 
 
-@lru_cache(maxsize=4096)  # of a list of times many are on the same day, and strftime takes longer than all else
-def _day(days: int) -> str:
-    return (_EPOCH + timedelta(days=days)).date().isoformat()
+# Lists have many times of the same hours, and formatting takes longer than all else.
+@lru_cache(maxsize=4096)
+def _hour(hours: int) -> str:
+    return f"{_EPOCH + timedelta(hours=hours):%Y-%m-%dT%H}"
+
+
+@lru_cache(maxsize=3600)
+def _clock(second: int) -> str:
+    return f":{second // 60:02d}:{second % 60:02d}"
 
 
 def parse_time(text: str) -> int:
@@ -77,4 +81,4 @@ def seconds_to_ns(text: str) -> int:
 def seconds(duration_ns: int) -> float | int:
     """Return a duration in seconds, an int when it is whole (so that 64 s prints as 64)."""
     whole, rest = divmod(duration_ns, NS_PER_S)
-    return whole if not rest else round(duration_ns / NS_PER_S, 9)
+    return duration_ns / NS_PER_S if rest else whole

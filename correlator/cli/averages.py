@@ -61,4 +61,4 @@ def _rows(nodes: Iterable[Node], count: str | None, level: int) -> Iterator[dict
 
 
 def _label(node: Node) -> str:
-    return str(next((node.names[name] for name in ("slot", "days") if name in node.names), "")) or label(node)
+    return str(next((node.names[name] for name in ("slot", "days") if name in node.names), "")) or label(node.names)

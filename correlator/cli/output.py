@@ -30,6 +30,15 @@ def print_nodes(nodes: Sequence[Node], form: str, titles: Sequence[Column]) -> N
         show_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
 
 
+def print_flat(records: Iterable[Mapping[str, Any]], form: str, titles: Sequence[Column]) -> None:
+    """Print view records that have nothing below; ``titles`` are the columns before the figures."""
+    if form == "table":
+        name, *counts = titles
+        records = ({**record, "label": label(record)} for record in records)
+        titles = [Column("label", name.title), *counts, *FIGURES]
+    print_records(records, form, titles)
+
+
 def print_records(
     records: Iterable[Mapping[str, Any]],
     form: str,
@@ -69,13 +78,12 @@ def _page(lines: Iterable[str]) -> None:
 def _indented(nodes: Iterable[Node], level: int) -> Iterator[dict[str, Any]]:
     for node in nodes:
         plain = record(node._replace(children=()))
-        yield {**plain, "label": "  " * level + label(node)}
+        yield {**plain, "label": "  " * level + label(node.names)}
         yield from _indented(node.children, level + 1)
 
 
-def label(node: Node) -> str:
-    """Return what a person calls a node."""
-    names = node.names
+def label(names: Mapping[str, Any]) -> str:
+    """Return what a person calls a node with these names."""
     if "flow_id" in names:
         state = " (open)" if names["open"] else ""
         return f"{endpoint_text(names['client'], names['client_port'])} -> {names['server']}{state}"

@@ -121,7 +121,7 @@ def _list(question: _Question, *, bottom: bool) -> None:
 
 
 def _label(node: Node, form: str) -> dict[str, str]:
-    return {"label": label(node)} if form == "table" else {}
+    return {"label": label(node.names)} if form == "table" else {}
 
 
 def _print_averages(question: _Question, nodes: Sequence[Node], *, bottom: bool) -> None:

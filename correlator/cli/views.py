@@ -21,15 +21,16 @@ from correlator.cli.options import (
     sort_options,
     with_place,
 )
+from correlator.cli.output import print_flat
 from correlator.render.table import Column, human_count
 from correlator.rows import BucketRow, ChannelRow, FlowFigures, Selection
 from correlator.store import groups, queries
 from correlator.store.database import Store
 from correlator.store.flows import flow_figures, minute_flows
 from correlator.views.averages import average_fields
-from correlator.views.clients import client_nodes, client_period_view, client_view
+from correlator.views.clients import client_nodes, client_period_view, client_record, client_view
 from correlator.views.periods import period_view
-from correlator.views.servers import server_nodes, server_view
+from correlator.views.servers import server_nodes, server_view, service_record
 from correlator.views.slots import slot_view
 from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, sorted_nodes
 
@@ -68,16 +69,22 @@ def clients(only: str | None, place: Place, chosen: Selection, depth: int | None
     if asked["by_period"] and (chosen.client is None or depth not in (None, 3)):
         raise click.UsageError("--by-period is for one client, and has three levels: give its address, and no --depth")
     levels = depth or (1 if only is None else 2)
+    columns = (Column("client", "client"), Column("services", "services", human_count, right=True))
     with open_store(place) as store:
         part = groups.rolled(store, chosen) if levels == 1 and not asked["by_period"] else None
         if part is not None:
-            nodes = client_nodes(groups.clients(store, chosen, part, _first(sorting, asked)))
+            first = _first(sorting, asked)
+            rows = list(groups.clients(store, chosen, part, first))
         elif asked["by_period"]:
             channels = queries.channels(store, chosen)
             nodes = client_period_view((row, _periods_of(store, chosen, row)) for row in channels)
         else:
             nodes = client_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
-    columns = (Column("client", "client"), Column("services", "services", human_count, right=True))
+    if part is not None:
+        if first is not None and not asked["averages"]:
+            print_flat(map(client_record, rows), asked["form"], columns)
+            return
+        nodes = client_nodes(rows)
     _print(nodes, sorting, asked, columns, "services")
 
 
@@ -107,13 +114,19 @@ def servers(
     if only is not None:
         chosen = _of_server(chosen, *only)
     levels = depth or (1 if only is None else 2)
+    columns = (Column("server", "server"), Column("clients", "clients", human_count, right=True))
     with open_store(place) as store:
         part = groups.rolled(store, chosen) if levels == 1 else None
         if part is not None:
-            nodes = server_nodes(groups.services(store, chosen, part, _first(sorting, asked)))
+            first = _first(sorting, asked)
+            rows = list(groups.services(store, chosen, part, first))
         else:
             nodes = server_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
-    columns = (Column("server", "server"), Column("clients", "clients", human_count, right=True))
+    if part is not None:
+        if first is not None and not asked["averages"]:
+            print_flat(map(service_record, rows), asked["form"], columns)
+            return
+        nodes = server_nodes(rows)
     _print(nodes, sorting, asked, columns, "clients")
 
 
@@ -187,7 +200,7 @@ def _flows(store: Store, chosen: Selection, depth: int) -> Iterable[FlowFigures]
 
 def _first(sorting: Sorting, asked: dict[str, Any]) -> groups.First | None:
     """Return what is shown of a sorted list, where SQL can tell."""
-    if asked["limit"] is None or not groups.sortable(sorting.field):
+    if not groups.sortable(sorting.field):
         return None
     return groups.First(sorting.field, sorting.ascending, asked["limit"])
 

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TextIO
 
 import msgspec
 
+_MOST_TOGETHER: Final = 200
+
 
 def write_json(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
-    """Write an indented JSON array, one record after the other."""
+    """Write an indented JSON array, some records after the others."""
     separator = "[\n"
-    for record in records:
-        text = _indented(record)
-        out.write(separator + "  " + text.replace("\n", "\n  "))
+    for some in _together(records):
+        out.write(separator + _indented(some).removeprefix("[\n").removesuffix("\n]"))
         separator = ",\n"
     out.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _together(records: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield records to be written at once; one that has others below is large enough by itself."""
+    some: list[Mapping[str, Any]] = []
+    for record in records:
+        some.append(record)
+        if len(some) == _MOST_TOGETHER or "children" in record:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def write_json_object(record: Mapping[str, Any], out: TextIO) -> None:
@@ -78,5 +91,5 @@ def _encoded(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _indented(record: Mapping[str, Any]) -> str:
-    return msgspec.json.format(_encoded(record), indent=2)
+def _indented(value: Any) -> str:
+    return msgspec.json.format(_encoded(value), indent=2)

@@ -28,16 +28,17 @@ _PROTOCOL: Final = f"CASE s.protocol {_KNOWN_PROTOCOLS} ELSE s.protocol || '' EN
 # Names as text, in the order that breaks ties in views.
 _CLIENT: Final = "c.client"
 _SERVICE: Final = f"{_ENDPOINT}, {_PROTOCOL}"
+_ALL: Final = -1
 _MORE: Final = 50
 """How many times as many channels as are wanted are looked at, because some may be of another protocol."""
 
 
 class First(NamedTuple):
-    """The first so many of a list sorted by a field."""
+    """The first so many of a list sorted by a field; all of it without a limit."""
 
     field: str
     ascending: bool
-    limit: int
+    limit: int | None
 
 
 def sortable(field: str) -> bool:
@@ -74,13 +75,13 @@ def services(store: Store, chosen: Selection, part: Segment, first: First | None
         test = "true" if ids.services is None else "t.service_id IN (SELECT value FROM json_each(:services))"
         values = {"services": json.dumps(ids.services)}
         grouped = f"""SELECT t.service_id, t.clients AS counted, {named(plain(_figures(chosen)))}
-                      FROM service_totals AS t WHERE {test} AND {its_protocol(Table.TOTALS)}"""  # noqa: S608 - constant names
+                      FROM service_totals AS t WHERE {test}"""  # noqa: S608 - constant names
     else:
         grouped, values = _from_channels(store, chosen, ids, part, "t.service_id", "t.client_id")
         grouped += " GROUP BY t.service_id"
     query = f"""SELECT s.server, s.server_port, s.protocol, g.counted, {GROUPED} FROM ({grouped}) AS g
                 JOIN services AS s ON s.service_id = g.service_id
-                WHERE g.f7 IS NOT NULL {_order(first, _SERVICE)}"""  # noqa: S608 - constant names, bound values
+                WHERE (:protocol IS NULL OR s.protocol = :protocol) AND g.f7 IS NOT NULL {_order(first, _SERVICE)}"""  # noqa: S608 - constant names, bound values
     for row in rows_of(store.conn, query, _bound(values, chosen, first)):
         yield ServiceRow._make((*row[:4], Figures._make(row[4:])))
 
@@ -117,6 +118,8 @@ def _last_value(store: Store, chosen: Selection, came: Source, first: First) -> 
                     WHERE g.f7 IS NOT NULL ORDER BY value {_direction(first)} LIMIT :limit * {_MORE}) AS g
                 JOIN services AS s ON s.service_id = g.service_id WHERE :protocol IS NULL OR s.protocol = :protocol
                 ORDER BY g.value {_direction(first)} LIMIT 1 OFFSET :limit - 1"""  # noqa: S608 - constant names, bound values
+    if first.limit is None:
+        return None
     found = store.conn.execute(query, _bound(came.values, chosen, first)).fetchone()
     return None if found is None else int(found[0])
 
@@ -173,4 +176,5 @@ def _direction(first: First) -> str:
 
 
 def _bound(values: Mapping[str, Any], chosen: Selection, first: First | None) -> dict[str, Any]:
-    return {**values, "protocol": chosen.protocol, **({} if first is None else {"limit": first.limit})}
+    limit = None if first is None else first.limit
+    return {**values, "protocol": chosen.protocol, "limit": _ALL if limit is None else limit}

@@ -28,6 +28,7 @@ sum(t.end_ns - t.start_ns), 0, min(t.start_ns), max(t.end_ns), max(t.flow_start_
 _FIRST: Final = Figures._fields.index("first_ns")
 _UPTIME: Final = Figures._fields.index("channel_uptime_ns")
 GROUPED: Final = ", ".join(f"g.f{place}" for place in range(len(Figures._fields)))
+_TOGETHER: Final = 500
 _PROTOCOL: Final = "(:protocol IS NULL OR s.protocol = :protocol)"
 
 Key = tuple[int, int]
@@ -43,9 +44,10 @@ def rows_of(conn: sqlite3.Connection, query: str, values: dict[str, Any]) -> Ite
     """Yield the rows of a query; where forged records overflow its sums, those are only near the truth."""
     done = 0
     try:
-        for row in conn.execute(query, values):
-            yield row
-            done += 1
+        found = conn.execute(query, values)
+        while some := found.fetchmany(_TOGETHER):
+            yield from some
+            done += len(some)
     except sqlite3.OperationalError as error:
         if "integer overflow" not in str(error):
             raise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
 from correlator.rows import BucketRow, ChannelRow, ClientRow, FlowFigures
 from correlator.views.periods import bucket_node
-from correlator.views.tree import Node, flow_node, grouped, parent
+from correlator.views.tree import Node, figures_record, flow_node, grouped, parent
 
 Channel = tuple[str, str, int, int]
 
@@ -23,6 +24,11 @@ def client_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], de
 def client_nodes(rows: Iterable[ClientRow]) -> list[Node]:
     """Return a node per client, with nothing below."""
     return [Node({"client": row.client}, {"services": row.services}, row.figures) for row in rows]
+
+
+def client_record(row: ClientRow) -> dict[str, Any]:
+    """Return a client without what is below as the JSON object that the command line prints."""
+    return {"client": row.client, "services": row.services, **figures_record(row.figures)}
 
 
 def client_period_view(rows: Iterable[tuple[ChannelRow, Sequence[BucketRow]]]) -> list[Node]:

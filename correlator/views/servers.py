@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
 from correlator.rows import ChannelRow, FlowFigures, ServiceRow
-from correlator.views.tree import Node, flow_node, grouped, parent
+from correlator.views.tree import Node, figures_record, flow_node, grouped, parent
 
 
 def server_view(channels: Iterable[ChannelRow], flows: Iterable[FlowFigures], depth: int) -> list[Node]:
@@ -24,6 +25,12 @@ def server_nodes(rows: Iterable[ServiceRow]) -> list[Node]:
     return [
         Node(_names(row.server, row.server_port, row.protocol), {"clients": row.clients}, row.figures) for row in rows
     ]
+
+
+def service_record(row: ServiceRow) -> dict[str, Any]:
+    """Return a service without what is below as the JSON object that the command line prints."""
+    names = _names(row.server, row.server_port, row.protocol)
+    return {**names, "clients": row.clients, **figures_record(row.figures)}
 
 
 def _service(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,20 @@ def test_seconds_in_text_are_exact(duration_ns):
     sign = "-" if duration_ns < 0 else ""
     whole, rest = divmod(abs(duration_ns), NS_PER_S)
     assert seconds_to_ns(f"{sign}{whole}.{rest:09d}") == duration_ns
+
+
+@given(duration_ns=st.integers(-(1 << 63), 1 << 63))
+def test_seconds_have_nine_decimals_and_are_whole_where_they_can_be(duration_ns):
+    found = seconds(duration_ns)
+    assert found == round(duration_ns / NS_PER_S, 9)
+    assert isinstance(found, int) == (duration_ns % NS_PER_S == 0)
+
+
+@given(time_ns=st.integers(0, 253_402_300_799 * NS_PER_S))
+def test_iso_time_is_what_datetime_says(time_ns):
+    moment = datetime.fromtimestamp(time_ns // NS_PER_S, UTC)
+    fraction = f".{time_ns % NS_PER_S:09d}".rstrip("0") if time_ns % NS_PER_S else ""
+    assert iso_time(time_ns) == f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from corr_castro import ndjson
 from corr_cli import Cli
 from corr_link import command, environment
+from hypothesis import given
+from hypothesis import strategies as st
 
 from correlator.cli.output import print_records
+from correlator.render.machine import write_json
 from correlator.render.table import Column, human_bytes, human_duration, print_table
 
 
@@ -137,6 +143,16 @@ def test_a_raw_summary_has_the_numbers_of_json(castro: Cli) -> None:
     assert lines["first"] == summary["first"]
 
 
+@given(st.lists(st.tuples(st.text(), st.integers(0, 3)), max_size=7), st.integers(0, 3))
+def test_json_is_the_array_of_all_records(values: list[tuple[str, int]], times: int) -> None:
+    records: list[dict[str, Any]] = [
+        {"name": name, **({"children": [{"name": name}] * below} if below else {})} for name, below in values
+    ] * (times * 100)
+    out = StringIO()
+    write_json(iter(records), out)
+    assert out.getvalue() == json.dumps(records, indent=2, ensure_ascii=False) + "\n"
+
+
 def test_a_table_is_written_while_its_rows_come(capsys: pytest.CaptureFixture[str]) -> None:
     written: list[str] = []
 
@@ -155,13 +171,13 @@ def test_records_for_programs_are_written_while_they_come(form: str, capsys: pyt
     written: list[str] = []
 
     def rows() -> Iterator[dict[str, int]]:
-        yield from ({"n": number} for number in range(10))
+        yield from ({"n": number} for number in range(1000))
         written.append(capsys.readouterr().out)
-        yield {"n": 10}
+        yield {"n": 1000}
 
     with click.Context(click.Command("any")):
         print_records(rows(), form.removeprefix("--"), [])
-    assert written[0].count("9") == 1
+    assert written[0].count("799") == 1
 
 
 @pytest.mark.parametrize("form", ["--json", "--ndjson", "--csv", "--raw"])
