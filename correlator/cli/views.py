@@ -27,6 +27,7 @@ from correlator.rows import BucketRow, ChannelRow, FlowFigures, Selection
 from correlator.store import groups, queries
 from correlator.store.database import Store
 from correlator.store.flows import flow_figures, minute_flows
+from correlator.store.where import Segment
 from correlator.views.averages import average_fields
 from correlator.views.clients import client_nodes, client_period_view, client_record, client_view
 from correlator.views.periods import period_view
@@ -37,6 +38,8 @@ from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, 
 _DAY_NS: Final = 86_400 * NS_PER_S
 # Names that some level of a view has; the others are sorted by their last activity then.
 _BELOW: Final = ("client", "server", PORT, "protocol", "client_port")
+_FEW: Final = 100
+"""First lines of a view below which all is read one by one, and not together with all other lines."""
 _DEPTH = click.option(
     "--depth", type=click.IntRange(1, 3), help="How many levels to show  [default: 1, or 2 with an argument]"
 )
@@ -79,7 +82,8 @@ def clients(only: str | None, place: Place, chosen: Selection, depth: int | None
             channels = queries.channels(store, chosen)
             nodes = client_period_view((row, _periods_of(store, chosen, row)) for row in channels)
         else:
-            nodes = client_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
+            shown = _shown_clients(store, chosen, _first(sorting, asked))
+            nodes = client_view(_channels(store, shown), _flows(store, shown, levels), levels)
     if part is not None:
         if first is not None and not asked["averages"]:
             print_flat(map(client_record, rows), asked["form"], columns)
@@ -121,7 +125,8 @@ def servers(
             first = _first(sorting, asked)
             rows = list(groups.services(store, chosen, part, first))
         else:
-            nodes = server_view(queries.channels(store, chosen), _flows(store, chosen, levels), levels)
+            shown = _shown_services(store, chosen, _first(sorting, asked))
+            nodes = server_view(_channels(store, shown), _flows(store, shown, levels), levels)
     if part is not None:
         if first is not None and not asked["averages"]:
             print_flat(map(service_record, rows), asked["form"], columns)
@@ -194,8 +199,37 @@ def _periods_of(store: Store, chosen: Selection, row: ChannelRow) -> list[Bucket
     return queries.periods(store, one)
 
 
-def _flows(store: Store, chosen: Selection, depth: int) -> Iterable[FlowFigures]:
-    return flow_figures(store, chosen) if depth > 2 else ()
+def _shown_clients(store: Store, chosen: Selection, first: groups.First | None) -> list[Selection]:
+    """Return selections of what is shown: one of each client, where SQL can tell which few these are."""
+    part = _listed(store, chosen, first)
+    if part is None:
+        return [chosen]
+    return [chosen._replace(client=row.client) for row in groups.clients(store, chosen, part, first)]
+
+
+def _shown_services(store: Store, chosen: Selection, first: groups.First | None) -> list[Selection]:
+    """Do so for each service."""
+    part = _listed(store, chosen, first)
+    if part is None:
+        return [chosen]
+    return [
+        chosen._replace(server=row.server, server_port=row.server_port, protocol=row.protocol)
+        for row in groups.services(store, chosen, part, first)
+    ]
+
+
+def _listed(store: Store, chosen: Selection, first: groups.First | None) -> Segment | None:
+    if first is None or first.limit is None or first.limit > _FEW:
+        return None
+    return groups.rolled(store, chosen)
+
+
+def _channels(store: Store, shown: Iterable[Selection]) -> list[ChannelRow]:
+    return [row for some in shown for row in queries.channels(store, some)]
+
+
+def _flows(store: Store, shown: Iterable[Selection], depth: int) -> Iterable[FlowFigures]:
+    return (flow for some in shown for flow in flow_figures(store, some)) if depth > 2 else ()
 
 
 def _first(sorting: Sorting, asked: dict[str, Any]) -> groups.First | None:

@@ -90,9 +90,9 @@ def _flows(chosen: Selection) -> str:
 
 
 def _flow(row: tuple[Any, ...], *, open_: bool) -> FlowFigures:
-    figures = Figures._make(row[8:])
+    *counted, tcp_uptime_ns, _, first_ns, last_ns, last_start_ns = row[8:]
     # A flow stands up for as long as it lasts.
-    figures = figures._replace(channel_uptime_ns=figures.tcp_uptime_ns)
+    figures = Figures._make((*counted, tcp_uptime_ns, tcp_uptime_ns, first_ns, last_ns, last_start_ns))
     return FlowFigures._make((*row[:7], open_, figures))
 
 

@@ -10,7 +10,7 @@ from common.addresses import endpoint_text
 from common.textrecords import protocol_name
 from correlator.rows import ChannelRow, HostChannelRow, HostRow
 from correlator.views.averages import average
-from correlator.views.tree import Node, figures_record, grouped, sort_value
+from correlator.views.tree import Node, figures_record, grouped, ordered
 
 MEASURES: Final[Mapping[str, str]] = {
     "connections": "connections",
@@ -32,8 +32,7 @@ class Ranked(NamedTuple):
 def ranked(nodes: Iterable[Node], by: str, count: int, *, bottom: bool) -> list[Ranked]:
     """Return the ``count`` nodes with the most of a measure, or the least; ties go by name."""
     field = MEASURES[by]
-    by_name = sorted(nodes, key=lambda node: node.label)
-    best = sorted(by_name, key=lambda node: sort_value(node, field), reverse=not bottom)
+    best = ordered(nodes, field, ascending=bottom)
     return [Ranked(place, figures_record(node.figures)[field], node) for place, node in enumerate(best[:count], 1)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, NamedTuple, TypeVar
 
 from common.addresses import endpoint_text
@@ -124,13 +125,20 @@ def sorted_nodes(nodes: Iterable[Node], sorting: Sorting) -> list[Node]:
     below = [
         node._replace(children=tuple(sorted_nodes(node.children, sorting))) if node.children else node for node in nodes
     ]
-    by_name = sorted(below, key=lambda node: node.label)
     field = sorting.field
     if not all(_has(node, field) for node in below):
         field = field.partition(_AVERAGE)[0] if _AVERAGE in field else "last"
     if field == "last" and sorting.field == "last" and all("flow_id" in node.names for node in below):
         field = "first"
-    return sorted(by_name, key=lambda node: sort_value(node, field), reverse=not sorting.ascending)
+    return ordered(below, field, ascending=sorting.ascending)
+
+
+def ordered(nodes: Iterable[Node], field: str, *, ascending: bool) -> list[Node]:
+    """Return nodes sorted by a field that all of them have; ties go by name."""
+    by_value = sorted(nodes, key=lambda node: sort_value(node, field), reverse=not ascending)
+    # Few values are equal: names are compared, as text, only where they are.
+    equal = (list(some) for _, some in groupby(by_value, key=lambda node: sort_value(node, field)))
+    return [node for some in equal for node in (sorted(some, key=lambda one: one.label) if len(some) > 1 else some)]
 
 
 def sort_value(node: Node, field: str) -> Any:

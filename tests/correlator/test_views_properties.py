@@ -165,3 +165,25 @@ def test_the_first_levels_of_all_views_add_up_to_the_summary(
             nodes = cli.json(view, *options)
             for name in (*ADDITIVE, *((UPTIME,) if view in ("clients", "servers") else ())):
                 assert in_ns(summary.get(name, 0)) == sum(in_ns(node[name]) for node in nodes), (view, name)
+
+
+FIELDS = ("connections", "bytes_out", "packets_in", "channel_uptime_s", "first", "last", "none")
+
+
+@FEW
+@given(
+    traffic(),
+    st.sampled_from([("clients", "client"), ("clients", "bytes_out_per_service"), ("servers", "port")]),
+    st.sampled_from(FIELDS),
+    st.sampled_from(["1", "2", "3"]),
+    st.integers(1, 3),
+    st.sampled_from([(), ("--ascending",), ("--protocol", "udp"), ("--port", "443"), ("--client", "10.0.0.0/31")]),
+)
+def test_the_first_lines_of_a_view_are_the_beginning_of_all(
+    records: list[FlowRecord], view: tuple[str, str], field: str, depth: str, count: int, options: tuple[str, ...]
+) -> None:
+    with database() as (pipeline, cli):
+        pipeline.store_records([("tap", record) for record in records], 0)
+        for name in (field, view[1]):
+            asked = (view[0], "--depth", depth, "--sort", name, *options)
+            assert cli.json(*asked, "-n", str(count)) == cli.json(*asked)[:count]
