@@ -1,4 +1,4 @@
-"""The paper's values over time (2.3, Annexe 1): D20 to D25 and E01 to E06.
+"""The paper's values over time (2.3, Annexe 1): D20 to D25 and E01 to E07.
 
 Expected values are computed from the raw records by ``corr_truth``, which shares nothing with the correlator.
 """
@@ -6,6 +6,8 @@ Expected values are computed from the raw records by ``corr_truth``, which share
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from statistics import mean
@@ -66,10 +68,9 @@ def test_d20_top_and_bottom_lists_of_any_time_range(case: Case, by: str) -> None
                 assert mine == pytest.approx(values[:20])
 
 
+@pytest.mark.parametrize(("per", "length"), [("period", HOUR), ("day", DAY)])
 @pytest.mark.parametrize("by", FIVE)
-def test_d21_evolution_of_one_value_over_the_whole_run(case: Case, by: str) -> None:
-    if "evolution" not in case.cli("--help").out:
-        pytest.skip("there is no evolution command yet")
+def test_d21_evolution_of_one_value_over_the_whole_run(case: Case, by: str, per: str, length: int) -> None:
     hours = case.truth.hours()
     # One of the captures was put together from some of many years.
     until = hours[0] + 2 * DAY if hours[-1] - hours[0] > 400 * DAY else None
@@ -78,15 +79,16 @@ def test_d21_evolution_of_one_value_over_the_whole_run(case: Case, by: str) -> N
     for names in choices:
         options = [text for name, value in names.items() for text in (f"--{name}", value)]
         options += range_options(None, until)
-        found = case.cli.json("evolution", "--by", by, *options)
+        found = case.cli.json("evolution", "--by", by, "--per", per, *options)
         records = case.truth.chosen(None, until, **names)
         values = {ns(point["period"]): point["value"] for point in found}
-        assert sorted(values) == list(range(min(values), max(values) + HOUR, HOUR))
-        assert {record.hour for record in records} <= set(values)
-        for hour, value in values.items():
+        assert sorted(values) == list(range(min(values), max(values) + length, length))
+        assert {record.start // length * length for record in records} <= set(values)
+        for begin, value in values.items():
             # A channel may stand up in an hour in which no record of it began.
-            inside = records if by == "channel-uptime" else [record for record in records if record.hour == hour]
-            assert value == pytest.approx(case.truth.five(inside, hour, hour + HOUR)[FIVE[by]])
+            began = [record for record in records if begin <= record.start < begin + length]
+            inside = records if by == "channel-uptime" else began
+            assert value == pytest.approx(case.truth.five(inside, begin, begin + length)[FIVE[by]])
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -246,3 +248,22 @@ def test_e06_elements_are_added_updated_and_found_sorted_or_not(cli: Cli, tmp_pa
     assert (updated["connections"], updated["bytes_out"]) == (before["connections"] + 1, before["bytes_out"] + 500)
     assert len(cli.json("clients", "192.0.2.77")) == 1
     assert len(cli.json("clients")) == 201
+
+
+def test_e07_bytes_and_rows_of_every_level_and_list(case: Case) -> None:
+    """As SQLite says them, and with the numbers of elements that the records have."""
+    found = case.cli.json("db", "stats", "--pages")
+    tables = {table["table"]: table for table in found["tables"]}
+    with closing(sqlite3.connect(case.cli.db)) as conn:
+        own = dict(conn.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"))
+    assert {name: table["bytes"] for name, table in tables.items()} == {name: own[name] for name in tables}
+    together = sum(table["bytes"] + table["index_bytes"] for table in tables.values())
+    assert sum(found["levels"].values()) == together <= sum(own.values())
+    rows = case.cli.json("flows", "--parts", "--protocol", "all")
+    channels = {(row["client_ip"], row["server_ip"], row["server_port"], row["protocol"]) for row in rows}
+    assert {name: tables[name]["rows"] for name in ("flow_records", "clients", "services", "channel_totals")} == {
+        "flow_records": len(rows),
+        "clients": len({client for client, *_ in channels}),
+        "services": len({channel[1:] for channel in channels}),
+        "channel_totals": len(channels),
+    }
