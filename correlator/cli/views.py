@@ -29,11 +29,11 @@ from correlator.store.database import Store
 from correlator.store.flows import flow_figures, minute_flows
 from correlator.store.where import Segment
 from correlator.views.averages import average_fields
-from correlator.views.clients import client_nodes, client_period_view, client_record, client_view
+from correlator.views.clients import client_names, client_nodes, client_period_view, client_record, client_view
 from correlator.views.periods import period_view
-from correlator.views.servers import server_nodes, server_view, service_record
+from correlator.views.servers import server_nodes, server_view, service_names, service_record
 from correlator.views.slots import slot_view
-from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, sorted_nodes
+from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, ordered_rows, sorted_nodes
 
 _DAY_NS: Final = 86_400 * NS_PER_S
 # Names that some level of a view has; the others are sorted by their last activity then.
@@ -85,7 +85,8 @@ def clients(only: str | None, place: Place, chosen: Selection, depth: int | None
             shown = _shown_clients(store, chosen, _first(sorting, asked))
             nodes = client_view(_channels(store, shown), _flows(store, shown, levels), levels)
     if part is not None:
-        if first is not None and not asked["averages"]:
+        if groups.sortable(sorting.field) and not asked["averages"]:
+            rows = rows if first else ordered_rows(rows, client_names, sorting.field, ascending=sorting.ascending)
             print_flat(map(client_record, rows), asked["form"], columns)
             return
         nodes = client_nodes(rows)
@@ -128,7 +129,8 @@ def servers(
             shown = _shown_services(store, chosen, _first(sorting, asked))
             nodes = server_view(_channels(store, shown), _flows(store, shown, levels), levels)
     if part is not None:
-        if first is not None and not asked["averages"]:
+        if groups.sortable(sorting.field) and not asked["averages"]:
+            rows = rows if first else ordered_rows(rows, service_names, sorting.field, ascending=sorting.ascending)
             print_flat(map(service_record, rows), asked["form"], columns)
             return
         nodes = server_nodes(rows)
@@ -219,7 +221,7 @@ def _shown_services(store: Store, chosen: Selection, first: groups.First | None)
 
 
 def _listed(store: Store, chosen: Selection, first: groups.First | None) -> Segment | None:
-    if first is None or first.limit is None or first.limit > _FEW:
+    if first is None or first.limit > _FEW:
         return None
     return groups.rolled(store, chosen)
 
@@ -234,7 +236,7 @@ def _flows(store: Store, shown: Iterable[Selection], depth: int) -> Iterable[Flo
 
 def _first(sorting: Sorting, asked: dict[str, Any]) -> groups.First | None:
     """Return what is shown of a sorted list, where SQL can tell."""
-    if not groups.sortable(sorting.field):
+    if asked["limit"] is None or not groups.sortable(sorting.field):
         return None
     return groups.First(sorting.field, sorting.ascending, asked["limit"])
 

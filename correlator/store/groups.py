@@ -14,7 +14,7 @@ from correlator.rows import ChannelRow, ClientRow, Overall, Selection, ServiceRo
 from correlator.store.database import Store
 from correlator.store.queries import GROUPED, figures_sql, named, plain, plan, rows_of
 from correlator.store.where import Ids, Segment, Source, Table, ids_of, its_protocol, source
-from correlator.views.figures import Figures
+from correlator.views.figures import Figures, figures_of
 
 # The columns of Figures in the queries here, by the names that people sort by.
 _FIELDS: Final[Mapping[str, str]] = {
@@ -28,17 +28,16 @@ _PROTOCOL: Final = f"CASE s.protocol {_KNOWN_PROTOCOLS} ELSE s.protocol || '' EN
 # Names as text, in the order that breaks ties in views.
 _CLIENT: Final = "c.client"
 _SERVICE: Final = f"{_ENDPOINT}, {_PROTOCOL}"
-_ALL: Final = -1
 _MORE: Final = 50
 """How many times as many channels as are wanted are looked at, because some may be of another protocol."""
 
 
 class First(NamedTuple):
-    """The first so many of a list sorted by a field; all of it without a limit."""
+    """The first so many of a list sorted by a field."""
 
     field: str
     ascending: bool
-    limit: int | None
+    limit: int
 
 
 def sortable(field: str) -> bool:
@@ -64,7 +63,7 @@ def clients(store: Store, chosen: Selection, part: Segment, first: First | None 
     query = f"""SELECT c.client, g.counted, {GROUPED} FROM ({grouped} GROUP BY t.client_id) AS g
                 JOIN clients AS c ON c.client_id = g.client_id WHERE g.f7 IS NOT NULL {_order(first, _CLIENT)}"""  # noqa: S608 - constant names, bound values
     for client, services, *figures in rows_of(store.conn, query, _bound(values, chosen, first)):
-        yield ClientRow(client, services, Figures._make(figures))
+        yield ClientRow(client, services, figures_of(figures))
 
 
 def services(store: Store, chosen: Selection, part: Segment, first: First | None = None) -> Iterator[ServiceRow]:
@@ -82,8 +81,8 @@ def services(store: Store, chosen: Selection, part: Segment, first: First | None
     query = f"""SELECT s.server, s.server_port, s.protocol, g.counted, {GROUPED} FROM ({grouped}) AS g
                 JOIN services AS s ON s.service_id = g.service_id
                 WHERE (:protocol IS NULL OR s.protocol = :protocol) AND g.f7 IS NOT NULL {_order(first, _SERVICE)}"""  # noqa: S608 - constant names, bound values
-    for row in rows_of(store.conn, query, _bound(values, chosen, first)):
-        yield ServiceRow._make((*row[:4], Figures._make(row[4:])))
+    for server, port, protocol, clients, *figures in rows_of(store.conn, query, _bound(values, chosen, first)):
+        yield ServiceRow(server, port, protocol, clients, figures_of(figures))
 
 
 def channels(store: Store, chosen: Selection, part: Segment, first: First) -> Iterator[ChannelRow]:
@@ -118,8 +117,6 @@ def _last_value(store: Store, chosen: Selection, came: Source, first: First) -> 
                     WHERE g.f7 IS NOT NULL ORDER BY value {_direction(first)} LIMIT :limit * {_MORE}) AS g
                 JOIN services AS s ON s.service_id = g.service_id WHERE :protocol IS NULL OR s.protocol = :protocol
                 ORDER BY g.value {_direction(first)} LIMIT 1 OFFSET :limit - 1"""  # noqa: S608 - constant names, bound values
-    if first.limit is None:
-        return None
     found = store.conn.execute(query, _bound(came.values, chosen, first)).fetchone()
     return None if found is None else int(found[0])
 
@@ -176,5 +173,4 @@ def _direction(first: First) -> str:
 
 
 def _bound(values: Mapping[str, Any], chosen: Selection, first: First | None) -> dict[str, Any]:
-    limit = None if first is None else first.limit
-    return {**values, "protocol": chosen.protocol, "limit": _ALL if limit is None else limit}
+    return {**values, "protocol": chosen.protocol, **({} if first is None else {"limit": first.limit})}

@@ -26,6 +26,11 @@ def client_nodes(rows: Iterable[ClientRow]) -> list[Node]:
     return [Node({"client": row.client}, {"services": row.services}, row.figures) for row in rows]
 
 
+def client_names(row: ClientRow) -> dict[str, str]:
+    """Return what a client is called."""
+    return {"client": row.client}
+
+
 def client_record(row: ClientRow) -> dict[str, Any]:
     """Return a client without what is below as the JSON object that the command line prints."""
     return {"client": row.client, "services": row.services, **figures_record(row.figures)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
-from typing import NamedTuple
+from functools import partial, reduce
+from typing import Final, NamedTuple
 
 
 class Figures(NamedTuple):
@@ -21,6 +21,10 @@ class Figures(NamedTuple):
     last_ns: int
     last_start_ns: int
     """Start of the connection that started last."""
+
+
+figures_of: Final = partial(tuple.__new__, Figures)
+"""Makes them of their values: ``_make`` for lists of very many."""
 
 
 def combine(one: Figures, other: Figures) -> Figures:

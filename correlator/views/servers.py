@@ -27,10 +27,14 @@ def server_nodes(rows: Iterable[ServiceRow]) -> list[Node]:
     ]
 
 
+def service_names(row: ServiceRow) -> dict[str, str]:
+    """Return what a service is called."""
+    return _names(row.server, row.server_port, row.protocol)
+
+
 def service_record(row: ServiceRow) -> dict[str, Any]:
     """Return a service without what is below as the JSON object that the command line prints."""
-    names = _names(row.server, row.server_port, row.protocol)
-    return {**names, "clients": row.clients, **figures_record(row.figures)}
+    return {**service_names(row), "clients": row.clients, **figures_record(row.figures)}
 
 
 def _service(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 from common.addresses import endpoint_text
 from common.textrecords import protocol_name
 from common.timespan import iso_time, seconds
-from correlator.rows import FlowFigures
+from correlator.rows import ClientRow, FlowFigures, ServiceRow
 from correlator.views.figures import Figures, total
 
 FIGURE_FIELDS: Final = (
@@ -41,6 +42,7 @@ PORT: Final = "port"
 _AVERAGE: Final = "_per_"
 
 Row = TypeVar("Row")
+ListRow = TypeVar("ListRow", ClientRow, ServiceRow)
 
 
 class Node(NamedTuple):
@@ -135,10 +137,28 @@ def sorted_nodes(nodes: Iterable[Node], sorting: Sorting) -> list[Node]:
 
 def ordered(nodes: Iterable[Node], field: str, *, ascending: bool) -> list[Node]:
     """Return nodes sorted by a field that all of them have; ties go by name."""
-    by_value = sorted(nodes, key=lambda node: sort_value(node, field), reverse=not ascending)
+    return _ordered(nodes, lambda node: sort_value(node, field), lambda node: node.label, ascending=ascending)
+
+
+def ordered_rows(
+    rows: Iterable[ListRow], names: Callable[[ListRow], Mapping[str, str]], field: str, *, ascending: bool
+) -> list[ListRow]:
+    """Return rows of a list sorted by a figure or a count as their nodes would be."""
+    raw, counted = _RAW.get(field), attrgetter(field)
+
+    def value(row: ListRow) -> int:
+        return int(counted(row)) if raw is None else raw(row.figures)
+
+    return _ordered(rows, value, lambda row: tuple(names(row).values()), ascending=ascending)
+
+
+def _ordered(
+    many: Iterable[Row], value: Callable[[Row], Any], label: Callable[[Row], Any], *, ascending: bool
+) -> list[Row]:
+    by_value = sorted(many, key=value, reverse=not ascending)
     # Few values are equal: names are compared, as text, only where they are.
-    equal = (list(some) for _, some in groupby(by_value, key=lambda node: sort_value(node, field)))
-    return [node for some in equal for node in (sorted(some, key=lambda one: one.label) if len(some) > 1 else some)]
+    equal = (list(some) for _, some in groupby(by_value, key=value))
+    return [one for some in equal for one in (sorted(some, key=label) if len(some) > 1 else some)]
 
 
 def sort_value(node: Node, field: str) -> Any:
