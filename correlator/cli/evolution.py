@@ -83,6 +83,8 @@ def evolution(**arguments: Any) -> None:
       tunnelwatch evolution --by inbound --since monday --png inbound.png
     """
     question = _Question(**arguments)
+    if question.plotted and question.form != "table":
+        raise click.UsageError(f"--plot, and --{question.form} for numbers: leave one of them out")
     with open_store(question.place) as store:
         values, along = _asked(store, question)
     if not along:

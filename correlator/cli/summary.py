@@ -33,6 +33,8 @@ def summary(place: Place, chosen: Selection, form: str) -> None:
       tunnelwatch summary
       tunnelwatch summary --since 2026-11-21 --json
     """
+    if display().names:
+        raise click.UsageError("--names, but a summary has no addresses: leave it out")
     with open_store(place) as store:
         record = summarised(
             groups.overall(store, chosen) or overall_of(queries.channels(store, chosen)),

@@ -218,6 +218,8 @@ def test_a_bar_in_tables_is_not_wrapped(castro: Cli) -> None:
         (("top", "servers", "--by", "beauty"), "--by"),
         (("top", "moons"), "moons"),
         (("flows", "-n", "0"), "-n"),
+        (("evolution", "--plot", "--json"), "leave one of them out"),
+        (("summary", "--names"), "leave it out"),
         (("alarms", "--json", "list"), "write the options after 'list'"),
         (("nonsense",), "nonsense"),
     ],
