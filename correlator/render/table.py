@@ -10,6 +10,8 @@ from itertools import chain, islice
 from os import terminal_size
 from typing import Any, Final, NamedTuple
 
+from tabulate import tabulate  # type: ignore[import-untyped]
+
 from common.console import printable
 from correlator.render.machine import cell
 
@@ -112,13 +114,13 @@ def _lines(
     titles = [column.title for column in columns]
     widths = [max(map(len, cells)) for cells in zip(titles, *first, strict=True)]
     shown = range(len(columns)) if screen is None else _fitting(columns, widths, screen.columns)
+    aligned = ["right" if columns[i].right else "left" for i in shown]
+    ruler = ["-" * widths[i] for i in shown]  # makes the columns of every stretch as wide as those of the first
 
     def laid_out(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-        cells = [[row[i] for i in shown] for row in rows]
-        wide = [max(widths[i], *map(len, column)) for i, column in zip(shown, zip(*cells, strict=True), strict=True)]
-        aligned = [(str.rjust if columns[i].right else str.ljust, width) for i, width in zip(shown, wide, strict=True)]
-        for row in cells:
-            yield "  ".join([align(cell, width) for cell, (align, width) in zip(row, aligned, strict=True)]).rstrip()
+        cells = [ruler, *([row[i] for i in shown] for row in rows)]
+        table = tabulate(cells, tablefmt="plain", colalign=aligned, disable_numparse=True, preserve_whitespace=True)
+        return (line.rstrip() for line in table.split("\n")[1:])
 
     (heading,) = laid_out([titles])
     bold = screen is not None and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

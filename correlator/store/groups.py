@@ -25,6 +25,10 @@ _FIELDS: Final[Mapping[str, str]] = {
 _ENDPOINT: Final = "iif(instr(s.server, ':'), '[' || s.server || ']', s.server) || ':' || s.server_port"
 _KNOWN_PROTOCOLS: Final = " ".join(f"WHEN {number} THEN '{name}'" for number, name in PROTOCOLS.items())
 _PROTOCOL: Final = f"CASE s.protocol {_KNOWN_PROTOCOLS} ELSE s.protocol || '' END"
+# Figures of several groups.
+_TOGETHER: Final = ", ".join(
+    f"{aggregate}(t.f{place}) AS f{place}" for place, aggregate in enumerate(["sum"] * 7 + ["min", "max", "max"])
+)
 # Names as text, in the order that breaks ties in views.
 _CLIENT: Final = "c.client"
 _SERVICE: Final = f"{_ENDPOINT}, {_PROTOCOL}"
@@ -59,7 +63,7 @@ def clients(store: Store, chosen: Selection, part: Segment, first: First | None 
         grouped = f"SELECT t.client_id, sum(t.services) AS counted, {_sums(chosen)} {came}"
         values: dict[str, Any] = {"clients": json.dumps(ids.clients)}
     else:
-        grouped, values = _from_channels(store, chosen, ids, part, "t.client_id", "t.service_id")
+        grouped, values = _from_channels(store, chosen, ids, part, "t.client_id")
     query = f"""SELECT c.client, g.counted, {GROUPED} FROM ({grouped} GROUP BY t.client_id) AS g
                 JOIN clients AS c ON c.client_id = g.client_id WHERE g.f7 IS NOT NULL {_order(first, _CLIENT)}"""  # noqa: S608 - constant names, bound values
     for client, services, *figures in rows_of(store.conn, query, _bound(values, chosen, first)):
@@ -76,7 +80,7 @@ def services(store: Store, chosen: Selection, part: Segment, first: First | None
         grouped = f"""SELECT t.service_id, t.clients AS counted, {named(plain(_figures(chosen)))}
                       FROM service_totals AS t WHERE {test}"""  # noqa: S608 - constant names
     else:
-        grouped, values = _from_channels(store, chosen, ids, part, "t.service_id", "t.client_id")
+        grouped, values = _from_channels(store, chosen, ids, part, "t.service_id")
         grouped += " GROUP BY t.service_id"
     query = f"""SELECT s.server, s.server_port, s.protocol, g.counted, {GROUPED} FROM ({grouped}) AS g
                 JOIN services AS s ON s.service_id = g.service_id
@@ -152,13 +156,17 @@ def _by_client(ids: Ids, chosen: Selection) -> str:
     return f"FROM client_totals AS t WHERE {tests} {of_protocol}"
 
 
-def _from_channels(
-    store: Store, chosen: Selection, ids: Ids, part: Segment, key: str, counted: str
-) -> tuple[str, dict[str, Any]]:
-    """Return the query, but for its GROUP BY, that groups channels by one of their sides and counts the other."""
+def _from_channels(store: Store, chosen: Selection, ids: Ids, part: Segment, key: str) -> tuple[str, dict[str, Any]]:
+    """Return the query, but for its GROUP BY, that groups channels by one of their sides and counts the other.
+
+    A channel that only stood up, with no record in that time, is in no view.
+    """
     came = source(ids, chosen, part, store.built.period_s)
-    count = f"count(DISTINCT CASE WHEN t.first_ns IS NOT NULL THEN {counted} END)"
-    query = f"SELECT {key}, {count} AS counted, {_sums(chosen)} {came.sql} AND {its_protocol(part.table)}"
+    channels = f"{came.sql} AND {its_protocol(part.table)}"
+    if part.table is Table.TOTALS:
+        return f"SELECT {key}, count(*) AS counted, {_sums(chosen)} {channels}", came.values
+    each = f"SELECT t.client_id, t.service_id, {_sums(chosen)} {channels} GROUP BY t.client_id, t.service_id"
+    query = f"SELECT {key}, count(*) AS counted, {_TOGETHER} FROM ({each}) AS t WHERE t.f7 IS NOT NULL"  # noqa: S608 - constant names
     return query, came.values
 
 

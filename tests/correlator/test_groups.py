@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from corr_flows import flow
+from corr_flows import NS, flow
 from corr_store import stored
 from corr_strategies import traffic
 from hypothesis import given
@@ -124,3 +124,22 @@ def test_ties_go_by_name_as_text() -> None:
             groups.services(store, Selection(), part, groups.First("connections", ascending=False, limit=3))
         )
         assert found == [line.node for line in ranked(whole, "connections", 3, bottom=False)]
+
+
+def test_a_channel_that_only_stood_up_in_a_range_counts_for_nobody_there() -> None:
+    """Its session goes on from the hour before; its client has a record there, of another channel."""
+    hour_ns = 3600 * NS
+    start = 1_700_002_800 * NS
+    records = [
+        flow(1, start_ns=start - hour_ns // 2, end_ns=start + NS // 10, protocol=17),
+        flow(2, start_ns=start, end_ns=start),
+    ]
+    chosen = Selection(since_ns=start, protocol=None)
+    with stored(records) as store:
+        part = groups.rolled(store, chosen)
+        assert part is not None
+        (client,) = groups.clients(store, chosen, part)
+        (service,) = groups.services(store, chosen, part)
+        (channel,) = queries.channels(store, chosen)
+    assert client.services == service.clients == 1
+    assert client.figures == service.figures == channel.figures

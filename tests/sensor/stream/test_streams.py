@@ -219,11 +219,11 @@ def test_each_byte_is_that_of_the_first_segment_that_had_it(segments: list[tuple
     talk.out(0.2, FIN | ACK, seq=(isn + 100) % (1 << 32))
     found: dict[int, int] = {}
     reached = 0
-    for offset, value in pieces(ended(talk)):
+    for offset, piece in pieces(ended(talk)):
         assert offset == reached
-        reached += len(value) if isinstance(value, bytes) else value
-        if isinstance(value, bytes):
-            found.update(enumerate(value, offset))
+        reached += len(piece) if isinstance(piece, bytes) else piece
+        if isinstance(piece, bytes):
+            found.update(enumerate(piece, offset))
     assert found == first
 
 
