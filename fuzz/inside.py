@@ -27,6 +27,7 @@ from common.records import FlowRecord, RecordReader, check_flow
 from fuzz import _rounds, corpus
 from fuzz._rounds import PLANTS, Round, allocated_bytes, exact, leaks
 from fuzz.captures import Captured, damaged, pcap_file, pcapng_file
+from fuzz.streams import Watched, limits
 from sensor.capture import _walk
 from sensor.capture._feed import FrameFeed
 from sensor.capture._walk import CaptureDamaged, CaptureWalker, NotACapture
@@ -66,7 +67,9 @@ class Ledger:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
-        self.table = FlowTable(**settings)
+        wanted = settings.get("streams")
+        self.watched = None if wanted is None else Watched(wanted)
+        self.table = FlowTable(**settings | {"streams": None if self.watched is None else self.watched.streams})
         self.records = self.ended = self.packets = self.wire_bytes = 0
 
     def drain(self) -> list[tuple[Any, ...]]:
@@ -79,6 +82,8 @@ class Ledger:
         self.ended += sum([row[reason] is not None for row in rows])
         self.records += len(rows)
         self.table.drain_events()
+        if self.watched is not None:
+            self.watched.drain()
         try:
             for row in rows[::16]:
                 check_flow(_READER.read(row))
@@ -94,6 +99,8 @@ class Ledger:
                 f"{table.packets} packets are not {table.accepted} accepted, {table.filtered} filtered "
                 f"and {table.rejected_by_reason()}"
             )
+        if self.watched is not None and self.watched.wrong:
+            raise Finding(f"streams: {self.watched.wrong}")
         if table.flows_open > self.settings["max_flows"]:
             raise Finding(f"{table.flows_open} flows open, {self.settings['max_flows']} allowed")
 
@@ -102,6 +109,8 @@ class Ledger:
         while self.table.flush():
             self.drain()
         self.drain()
+        if self.watched is not None:
+            self.watched.close()
         self.check()
         table = self.table
         sums = {
@@ -279,6 +288,8 @@ def walk(
             raise Finding(f"the walker took {used} of {end - start} bytes")
         start += used
         ledger.table.drain_events()
+        if ledger.watched is not None:
+            ledger.watched.drain()
         if not gather:
             ledger.drain()
             ledger.check()
@@ -328,6 +339,7 @@ def _settings(dice: random.Random) -> dict[str, Any]:
         "alarm_duration_ns": dice.choice((0, 0, 1, 60 * _S)),
         "home": dice.choice([(), [(b"\x0a\0\0\0", 8), (b"\xfe\x80" + bytes(14), 10)]]),
         "seed": dice.randbytes(32),
+        "streams": limits(dice),
     }
 
 

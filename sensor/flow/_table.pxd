@@ -162,7 +162,6 @@ cdef struct Flow:
     uint8_t oriented_by
     uint8_t alarmed             # bit per threshold that was reported
     char history[HISTORY]
-    Assembly* assembly          # NULL while nothing of its payload is followed
 
 cdef struct Event:
     # A snapshot for alarms and traces.
@@ -218,6 +217,7 @@ cdef class FlowTable:
     cdef Flow** chunks
     cdef uint32_t flows_made, free_list
     cdef Shape** shape_chunks
+    cdef Assembly*** assembly_chunks    # by the flows' indices; NULL while nothing of a flow's payload is followed
     cdef uint32_t shapes_made, free_shape
     cdef readonly uint32_t shapes_used
     cdef readonly uint32_t flows_open
@@ -273,7 +273,8 @@ cdef class FlowTable:
     cdef void orient(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
     cdef bint is_home(self, uint64_t* address, uint8_t ip_version) noexcept nogil
     cdef void add(self, uint32_t index, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil
-    cdef void follow(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
+    cdef Assembly** assembly_of(self, uint32_t index) noexcept nogil
+    cdef void follow(self, uint32_t index, Packet* packet, uint8_t direction) noexcept nogil
     cdef void name(self, Flow* flow, Names* names) noexcept nogil
     cdef uint64_t add_segment(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
     cdef bint unanswered(self, Flow* flow, uint64_t tick) noexcept nogil

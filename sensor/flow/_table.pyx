@@ -33,13 +33,14 @@ from sensor.flow._tcp cimport (
     CLOSED, FROM_SYN, INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, is_over, tcp_queue, track_acknowledgement,
     track_handshake, track_repeats, track_state, track_stream,
 )
-from sensor.stream._streams cimport Names, Streams
+from sensor.stream._streams cimport Assembly, Names, Streams
 
 from common.flowlog import Block as RecordBlock
 from common.flowlog import rows_of
 from sensor.decode._frame import REJECT_REASONS
 
 tw_fill_count_bits()
+assert sizeof(Flow) % 64 == 0 and sizeof(Shape) % 64 == 0     # whole cache lines; pieces are whole pages of 2 MiB
 assert PENDING > LINE_HIGH > 3 * (AHEAD + 1)     # the three steps of the line fit into its ring
 
 cdef extern from *:
@@ -186,12 +187,13 @@ cdef class FlowTable:
         self.buckets = <uint32_t*> malloc(FIRST_BUCKETS * sizeof(uint32_t))
         self.chunks = <Flow**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Flow*))
         self.shape_chunks = <Shape**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Shape*))
+        self.assembly_chunks = <Assembly***> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Assembly**))
         self.out = <uint8_t*> malloc(OUT_CAPACITY)
         self.blocks = <Block*> malloc(BLOCK_CAPACITY * sizeof(Block))
         self.events = <Event*> malloc(EVENT_CAPACITY * sizeof(Event))
         if (
-            self.buckets == NULL or self.chunks == NULL or self.shape_chunks == NULL or self.out == NULL
-            or self.blocks == NULL or self.events == NULL
+            self.buckets == NULL or self.chunks == NULL or self.shape_chunks == NULL or self.assembly_chunks == NULL
+            or self.out == NULL or self.blocks == NULL or self.events == NULL
         ):
             raise MemoryError()
         memset(self.buckets, 0xFF, FIRST_BUCKETS * sizeof(uint32_t))
@@ -203,14 +205,16 @@ cdef class FlowTable:
             free(self.shape_at(i).carried)
         if self.following and self.streams is not None:
             for i in range(self.flows_made):
-                if self.at(i).queue != NOWHERE and self.at(i).assembly != NULL:
-                    self.streams.discard(self.at(i).assembly)
+                if self.assembly_of(i)[0] != NULL:
+                    self.streams.discard(self.assembly_of(i)[0])
         for i in range(0, self.flows_made, CHUNK_FLOWS):
             free(self.chunks[i // CHUNK_FLOWS])
+            free(self.assembly_chunks[i // CHUNK_FLOWS])
         for i in range(0, self.shapes_made, CHUNK_FLOWS):
             free(self.shape_chunks[i // CHUNK_FLOWS])
         free(self.chunks)
         free(self.shape_chunks)
+        free(self.assembly_chunks)
         free(self.buckets)
         free(self.out)
         free(self.blocks)
@@ -506,7 +510,7 @@ cdef class FlowTable:
             if flow.shape != NIL:
                 note_data(flow, self.shape_at(flow.shape), packet, direction)
         if self.following:
-            self.follow(flow, packet, direction)
+            self.follow(index, packet, direction)
         if queue != flow.queue:
             flow.closed_tick = tick
             self.requeue(index, queue, tick)
@@ -519,26 +523,31 @@ cdef class FlowTable:
         if self.tracing:
             self.add_event(flow, EVENT_PACKET, packet.time_ns, packet.payload_bytes, 0, direction)
 
-    cdef void follow(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil:
+    cdef Assembly** assembly_of(self, uint32_t index) noexcept nogil:
+        return &self.assembly_chunks[index // CHUNK_FLOWS][index % CHUNK_FLOWS]
+
+    cdef void follow(self, uint32_t index, Packet* packet, uint8_t direction) noexcept nogil:
         """Let the streams have a packet's payload, from the flow's first on."""
+        cdef Flow* flow = self.at(index)
+        cdef Assembly** assembly = self.assembly_of(index)
         cdef Stream* stream = &flow.stream[direction]
         cdef uint8_t side = direction != flow.client
         cdef Names names
-        if flow.assembly == NULL:
+        if assembly[0] == NULL:
             if not packet.payload_bytes:
                 return
             if packet.protocol != PROTO_TCP and not self.streams.datagrams:
                 return
             self.name(flow, &names)
-            flow.assembly = self.streams.begin(&names)
-            if flow.assembly == NULL:
+            assembly[0] = self.streams.begin(&names)
+            if assembly[0] == NULL:
                 return
         if packet.protocol != PROTO_TCP:
-            self.streams.datagram(flow.assembly, side, packet)
+            self.streams.datagram(assembly[0], side, packet)
         elif stream.known == FROM_SYN:
-            self.streams.segment(flow.assembly, side, stream.initial_sequence + 1, packet)
+            self.streams.segment(assembly[0], side, stream.initial_sequence + 1, packet)
         else:
-            self.streams.segment(flow.assembly, side, packet.sequence, packet)
+            self.streams.segment(assembly[0], side, packet.sequence, packet)
 
     cdef void name(self, Flow* flow, Names* names) noexcept nogil:
         cdef bint low = flow.client == 0
@@ -650,6 +659,11 @@ cdef class FlowTable:
             self.chunks[index // CHUNK_FLOWS] = <Flow*> tw_pages(CHUNK_FLOWS * sizeof(Flow))
             if self.chunks[index // CHUNK_FLOWS] == NULL:
                 return NIL
+            if self.following:
+                self.assembly_chunks[index // CHUNK_FLOWS] = <Assembly**> calloc(CHUNK_FLOWS, sizeof(Assembly*))
+                if self.assembly_chunks[index // CHUNK_FLOWS] == NULL:
+                    free(self.chunks[index // CHUNK_FLOWS])
+                    return NIL
         self.flows_made += 1
         return index
 
@@ -755,9 +769,9 @@ cdef class FlowTable:
         link[0] = flow.next_in_bucket
         self.unlink_idle(index)
         self.drop_shape(flow)
-        if flow.assembly != NULL:
-            self.streams.end(flow.assembly, flow.last_ns, end_reason)
-            flow.assembly = NULL
+        if self.following and self.assembly_of(index)[0] != NULL:
+            self.streams.end(self.assembly_of(index)[0], flow.last_ns, end_reason)
+            self.assembly_of(index)[0] = NULL
         flow.queue = NOWHERE
         flow.next_in_bucket = self.free_list
         self.free_list = index

@@ -5,6 +5,7 @@ class Streams:
     held_pieces: int
     total_bytes: int
     most_bytes: int
+    head_bytes: int
     datagrams: bool
     followed: int
     data_bytes: int
@@ -20,6 +21,7 @@ class Streams:
         held_pieces: int = ...,
         total_bytes: int = ...,
         most_bytes: int = ...,
+        head_bytes: int = ...,
         datagrams: bool = ...,
     ) -> None: ...
     def drain(self) -> list[Event]: ...
