@@ -133,7 +133,7 @@ cdef inline Verdict socks4(const uint8_t* data, uint32_t length, App other) noex
         return NO
     if length < 9:
         return MAYBE
-    if not be16(data + 2) or not data[7] or is_zero(data + 4, 3) and length == 9 and data[8]:
+    if not be16(data + 2) or not data[7]:
         return NO
     at = end_of_string(data, length, 8)
     if at == 0:

@@ -102,10 +102,8 @@ cdef inline Verdict unix_shell(const uint8_t* data, uint32_t length) noexcept no
     """What a shell without a terminal complains of, a prompt, or the answer of id(1) or uname(1)."""
     cdef uint32_t start
     cdef Verdict best, verdict
-    if length == 2 and (data[0] == c'$' or data[0] == c'#') and data[1] == c' ':
-        return LIKELY               # dash's and busybox' whole prompt
-    if length < 2 and (data[0] in (c'$', c'#', ESC)):
-        return MAYBE
+    if data[0] == c'$' or data[0] == c'#':
+        return bare_prompt(data, length)
     start = after_escapes(data, length)
     if start == length:
         return MAYBE
@@ -123,6 +121,27 @@ cdef inline Verdict unix_shell(const uint8_t* data, uint32_t length) noexcept no
             verdict = answer_of_uname(data, length, start)
         best = verdict if verdict > best else best
     return best
+
+
+cdef inline Verdict bare_prompt(const uint8_t* data, uint32_t length) noexcept nogil:
+    """dash's and busybox' prompt: nothing but it, or once more at the start of a later line.
+
+    Many a file begins with ``# ``; so there the other one has to be the last that was sent.
+    """
+    cdef uint32_t i
+    if length > 1 and data[1] != c' ':
+        return NO
+    if length < 3:
+        return LIKELY if length == 2 else MAYBE
+    for i in range(2, length):
+        if not is_text(data[i]) and not is_line_end(data[i]):
+            return NO
+        if i + 2 < length and data[i] == c'\n' and data[i + 1] == data[0] and data[i + 2] == c' ':
+            if data[0] == c'$':
+                return YES
+            if i + 3 == length:
+                return LIKELY
+    return MAYBE
 
 
 cdef inline bint is_name(uint8_t byte) noexcept nogil:

@@ -139,6 +139,7 @@ CASES = {
         b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00",
         b"\x04\x01\x01\xbb\xc0\x00\x02\x01bob\x00",
         b"\x04\x01\x00\x50\x00\x00\x00\x01\x00example.org\x00",
+        b"\x04\x02\x00\x50\x00\x00\x00\x01bob\x00example.org\x00",
     ],
     "socks5": [
         b"\x05\x01\x00",
@@ -191,6 +192,10 @@ CASES = {
         b"\x1b]0;root@host: ~\x07root@host:~# ",
         b"\x1b[?2004hroot@host:/# ",
         b"uid=0(root) gid=0(root) groups=0(root)\n",
+        b"$ ",
+        b"# ",
+        b"$ uid=1000(bob) gid=1000(bob)\n$ ",
+        b"# /root\n# ",
         b"Linux web 6.1.0-17-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.69-1 x86_64 GNU/Linux\n",
     ],
 }
@@ -255,6 +260,26 @@ NEAR_MISSES = [
     (b"sh-\r\n", "printable"),
     (b"Linux is a kernel\n", "printable"),
     (b"$", "printable"),
+    (b"# a comment\n# and another\nkey = value\n", "printable"),
+    (b"$ 5 a piece\n", "printable"),
+    # Protocols that have no name here: Redis, memcached, SIP's answer, XMPP, MySQL, PostgreSQL, LDAP, MQTT, RTMP,
+    # Kerberos, ONC RPC, MongoDB, X11, AMQP, Git, DCE RPC.
+    (b"*1\r\n$4\r\nPING\r\n", "printable"),
+    (b"get key\r\n", "printable"),
+    (b"SIP/2.0 200 OK\r\n", "printable"),
+    (b"<?xml version='1.0'?><stream:stream to='example.org'>", "printable"),
+    (b"N\x00\x00\x00\n5.6.12-log\x00P\x9c\x84]7^Th1XIE\x00\xff\xf7!\x02\x00", "unknown"),
+    (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", "unknown"),
+    (b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", "unknown"),
+    (b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", "unknown"),
+    (b"\x03\x00\x00\x00\x00\x00\x00\x00\x00" + bytes(range(100)), "unknown"),
+    (b"\x00\x00\x00\x90\x6a\x81\x8d\x30\x81\x8a", "unknown"),
+    (b"\x80\x00\x00\x28\x12\x34\x56\x78\x00\x00\x00\x00\x00\x00\x00\x02", "unknown"),
+    (b"\x3f\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\xd4\x07\x00\x00", "unknown"),
+    (b"l\x00\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00", "unknown"),
+    (b"AMQP\x00\x00\x09\x01", "unknown"),
+    (b"0033git-upload-pack /project.git\x00host=example.org\x00", "printable"),
+    (b"\x05\x00\x0b\x03\x10\x00\x00\x00\x48\x00\x00\x00\x01\x00\x00\x00", "unknown"),
     (b"hello world, this is nothing that anybody knows\n", "printable"),
     (bytes(64), "unknown"),
     (b"\x01" * 64, "unknown"),
@@ -394,6 +419,15 @@ def test_random_bytes_are_practically_never_anything_known() -> None:
         not in NONE_KNOWN
     ]
     assert len(wrong) <= 3, wrong  # fewer than one in 30,000
+
+
+def test_random_text_is_practically_never_anything_known() -> None:
+    dice = random.Random(1973)
+    marks = bytes(range(32, 127)) * 2 + b"\r\n\n\t  "
+    names = [
+        name_of(bytes(dice.choices(marks, k=dice.randint(1, 64))), direction=dice.randint(0, 1)) for _ in range(30_000)
+    ]
+    assert len([name for name in names if name not in NONE_KNOWN]) <= 3
 
 
 @pytest.mark.parametrize(("size", "least"), [(32, 0.90), (64, 0.96), (100, 0.98), (256, 0.99)])
