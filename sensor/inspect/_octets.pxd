@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from sensor.inspect._app cimport (
     DNS, FROM_SERVER, LIKELY, MAYBE, NO, NOTHING, RDP, SMB, SOCKS4, SOCKS5, UNDECIDED, YES, App, Verdict, be16, be32,
-    begins, is_digit, is_line_end, is_printable, is_text, is_zero,
+    begins, is_digit, is_line_end, is_printable, is_zero,
 )
 
 cdef enum:
@@ -407,7 +407,7 @@ cdef inline Verdict reset_tail(const uint8_t* data, uint32_t length, uint32_t at
 
 cdef inline Verdict telnet(const uint8_t* data, uint32_t length) noexcept nogil:
     """RFC 854 and 855: options asked for and refused; one alone needs text, or nothing, behind it."""
-    cdef uint32_t at = 0, options = 0
+    cdef uint32_t at = 0, options = 0, i
     while at < length and data[at] == 0xFF:
         if at + 1 < length and not 0xFA <= data[at + 1] <= 0xFE or at == 0 and length > 1 and data[1] == 0xFA:
             return NO
@@ -428,8 +428,7 @@ cdef inline Verdict telnet(const uint8_t* data, uint32_t length) noexcept nogil:
         return YES
     if not options:
         return NO
-    if at == length:
-        return LIKELY
-    return YES if is_text(data[at]) or is_line_end(data[at]) or data[at] == 0 and at + 1 < length and (
-        is_text(data[at + 1])
-    ) else NO
+    for i in range(at, at + 8 if at + 8 < length else length):
+        if not is_printable(data[i]) and not is_line_end(data[i]):
+            return NO
+    return YES if at + 4 <= length else LIKELY
