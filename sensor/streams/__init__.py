@@ -1,0 +1,1 @@
+"""Streams written down: a file for each direction of each connection, or text on a terminal."""
