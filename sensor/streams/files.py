@@ -1,0 +1,199 @@
+"""Many files written at once below one directory: few of them open, little of them in memory, none written over."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from common.errors import UserError
+
+BUFFER_BYTES: Final = 64 << 10
+"""Of one file in memory; beyond them it is written."""
+MAX_BUFFERED_BYTES: Final = 64 << 20
+"""Of all files together."""
+MAX_TRIES: Final = 100_000
+"""Names that are there already, before a file is given up."""
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class OutputFile:
+    """One file: its name below the directory and its length so far; the rest is its directory's business."""
+
+    __slots__ = ("identity", "name", "size", "waiting", "written")
+
+    def __init__(self, name: str, identity: tuple[int, int]) -> None:
+        self.name = name
+        self.size = 0
+        """With the bytes that wait and the holes before them."""
+        self.identity = identity
+        self.waiting = bytearray()
+        self.written = 0
+        """Where the bytes that wait belong."""
+
+
+class OutputFiles:
+    """The files below a directory; ``max_open`` of them are open, those written to last.
+
+    An error of the disk is a UserError in one line.
+    """
+
+    def __init__(self, directory: Path, max_open: int, max_buffered: int = MAX_BUFFERED_BYTES) -> None:
+        self.reopened = 0
+        self._shown = directory
+        self._max_open = max_open
+        self._max_buffered = max_buffered
+        self._buffered = 0
+        self._holding: OrderedDict[OutputFile, None] = OrderedDict()  # the longest without a write first
+        self._open: OrderedDict[OutputFile, int] = OrderedDict()
+        try:
+            self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._failed("", error) from None
+
+    def create(self, names: Iterator[str]) -> OutputFile:
+        """Make an empty file with the first of these names that nothing has, and the directories on its way."""
+        name = ""
+        for name, _ in zip(names, range(MAX_TRIES), strict=False):
+            try:
+                number = self._opened(name, _FILE | os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise self._failed(name, error) from None
+            found = os.fstat(number)
+            file = OutputFile(name, (found.st_dev, found.st_ino))
+            self._open[file] = number
+            return file
+        raise UserError(f"{self._shown / name} is there already, and {MAX_TRIES} names before it; clear the directory")
+
+    def append(self, file: OutputFile, data: bytes) -> None:
+        """Put bytes at the end of a file."""
+        file.waiting += data
+        file.size += len(data)
+        self._buffered += len(data)
+        self._holding[file] = None
+        self._holding.move_to_end(file)
+        if len(file.waiting) >= BUFFER_BYTES:
+            self._write(file)
+        while self._buffered > self._max_buffered:
+            self._write(next(iter(self._holding)))
+
+    def skip(self, file: OutputFile, length: int) -> None:
+        """Leave a hole, which reads as zeros; it is there once something follows."""
+        self._write(file)
+        file.size += length
+        file.written += length
+
+    def finish(self, file: OutputFile, time_ns: int) -> None:
+        """Write what waits, set the file's times and close it."""
+        self._write(file)
+        try:
+            number = self._descriptor(file)
+            os.utime(number, ns=(time_ns, time_ns))
+        except OSError as error:
+            raise self._failed(file.name, error) from None
+        finally:
+            self._close(file)
+
+    def close(self) -> None:
+        """Close what is open, without writing what waits of files that were not finished."""
+        for file in [*self._open]:
+            with suppress(OSError, UserError):
+                self._close(file)
+        self._holding.clear()
+        self._buffered = 0
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
+
+    def _write(self, file: OutputFile) -> None:
+        """Write what waits of a file."""
+        waiting = file.waiting
+        if not waiting:
+            return
+        self._holding.pop(file, None)
+        self._buffered -= len(waiting)
+        file.waiting = bytearray()
+        try:
+            number = self._descriptor(file)
+            with memoryview(waiting) as view:
+                done = 0
+                while done < len(view):
+                    done += os.pwrite(number, view[done:], file.written + done)
+        except OSError as error:
+            raise self._failed(file.name, error) from None
+        file.written += len(waiting)
+
+    def _descriptor(self, file: OutputFile) -> int:
+        """Return the descriptor of a file, opened again if it was closed meanwhile."""
+        number = self._open.get(file)
+        if number is None:
+            number = self._opened(file.name, _FILE)
+            found = os.fstat(number)
+            if (found.st_dev, found.st_ino) != file.identity:
+                os.close(number)
+                raise OSError(errno.ESTALE, "somebody put another file in its place")
+            self.reopened += 1
+            self._open[file] = number
+        self._open.move_to_end(file)
+        return number
+
+    def _opened(self, name: str, flags: int) -> int:
+        """Open a file below the directory, step by step, so that no link leads out of it."""
+        while len(self._open) >= self._max_open:
+            self._close(next(iter(self._open)))
+        *parents, last = name.split("/")
+        here = self._directory
+        try:
+            for parent in parents:
+                below = self._entered(parent, here, make=bool(flags & os.O_CREAT))
+                if here != self._directory:
+                    os.close(here)
+                here = below
+            return os.open(last, flags, 0o600, dir_fd=here)
+        finally:
+            if here != self._directory:
+                os.close(here)
+
+    @staticmethod
+    def _entered(name: str, where: int, *, make: bool) -> int:
+        if make:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=where)
+        return os.open(name, _DIRECTORY, dir_fd=where)
+
+    def _close(self, file: OutputFile) -> None:
+        number = self._open.pop(file, None)
+        if number is None:
+            return
+        try:
+            os.close(number)
+        except OSError as error:
+            raise self._failed(file.name, error) from None
+
+    def _failed(self, name: str, error: OSError) -> UserError:
+        return UserError(
+            f"cannot write {self._shown / name}: {error.strerror or error}; "
+            "make room, or give another directory with -o"
+        )
+
+
+def make_directory(path: Path) -> bool:
+    """Make a directory that only this user may look into, and those on its way; return whether it was not there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():  # or what it was to be in is none
+            raise UserError(f"{path} is there and is no directory; give another with -o") from None
+        return False
+    except OSError as error:
+        fact = error.strerror or str(error)
+        raise UserError(f"cannot make the directory {path}: {fact}; give another with -o") from None
+    return True
