@@ -11,6 +11,7 @@ from sensor.cli.configuration import check_config, dump_config
 from sensor.cli.interfaces import interfaces
 from sensor.cli.keygen import keygen
 from sensor.cli.read import read
+from sensor.cli.streams import streams
 
 
 @click.group(cls=Group, context_settings=CONTEXT_SETTINGS)
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (read, capture, interfaces, keygen, check_link, check_config, dump_config):
+for command in (read, capture, streams, interfaces, keygen, check_link, check_config, dump_config):
     main.add_command(command)
