@@ -23,7 +23,7 @@ import common
 
 PACKAGES = {"sensor", "correlator", "common"}
 LOCKS = (
-    "bench", "build", "correlator", "dev", "duckdb", "interop", "lock", "metrics", "plot", "pypcap", "sensor",
+    "bench", "build", "correlator", "dev", "duckdb", "http", "interop", "lock", "metrics", "plot", "pypcap", "sensor",
 )  # fmt: skip
 
 
@@ -127,6 +127,7 @@ class TestWheel:
             "": set(),
             "sensor": set(),
             "correlator": set(),
+            "http": set(),
             "metrics": set(),
             "plot": set(),
             "parquet": set(),
@@ -139,6 +140,7 @@ class TestWheel:
         assert "sqlite-utils" in needs["correlator"]
         assert not needs[""] & {"pypcap", "sqlite-utils", "rich", "dpkt"}
         assert not needs["sensor"] & needs["correlator"]
+        assert needs["http"] == {"brotli", "httptools"}
         assert needs["metrics"] == {"prometheus-client"}
         assert needs["plot"] == {"matplotlib"}
         assert needs["parquet"] == {"pyarrow"}
@@ -220,7 +222,7 @@ def test_every_pin_has_hashes_and_no_address(repo_root: Path, name: str) -> None
         assert re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
 
 
-@pytest.mark.parametrize("name", ["build", "correlator", "metrics", "plot", "sensor"])
+@pytest.mark.parametrize("name", ["build", "correlator", "http", "metrics", "plot", "sensor"])
 def test_the_parts_are_pinned_to_what_is_tested(repo_root: Path, name: str) -> None:
     assert _pins(repo_root, name).items() <= _pins(repo_root, "dev").items()
 

@@ -27,10 +27,11 @@ from sensor.service import NORMAL
 from sensor.stream.events import Event
 from sensor.streams.console import Console, Options, in_base64, json_form, strip, text_form
 from sensor.streams.files import OutputFiles, make_directory
+from sensor.streams.httpbody import Bodies
 from sensor.streams.names import Template, template_for
-from sensor.streams.recorder import MAX_GAP_BYTES, Limits, Recorded, Recorder
+from sensor.streams.recorder import MAX_GAP_BYTES, Limits, Recorder
 from sensor.streams.report import DfxmlReport, FileId, Index, Run
-from sensor.streams.run import Recording, Showing, Stop, Taker, account, run
+from sensor.streams.run import Lists, Recording, Showing, Stop, Taker, account, run
 
 # Descriptors for everything else: inputs being read, reports, the interpreter's own.
 _RESERVE = 64
@@ -68,7 +69,12 @@ _OPTIONS = (
     ),
     click.option("-X", "report", metavar="FILE", help="The DFXML report.  [default: report.xml in DIR; none with -c]"),
     click.option("--index", metavar="FILE", help="A JSON object a line for each file, with its MD5 sum."),
-    click.option("-e", "scanners", multiple=True, type=click.Choice(["md5"]), help="md5: sums in the report, as -FM."),
+    click.option(
+        "-e", "scanners", multiple=True, type=click.Choice(["http", "md5", "all"]),
+        help="http: bodies of HTTP messages beside the files; md5: sums in the report, as -FM. Repeatable.",
+    ),
+    click.option("-a", "all_scanners", is_flag=True, help="As -e all."),
+    click.option("-Z", "packed", is_flag=True, help="Leave compressed HTTP bodies as they are."),
     click.option("-d", "level", type=_COUNT, default=1, show_default=True, help="Debug level; 0 is silent."),
     click.option("-q", "quiet", is_flag=True, help="Say nothing but errors."),
     click.option(
@@ -140,6 +146,7 @@ class _Wanted(NamedTuple):
     prints: bool
     writes: bool
     digest: bool
+    bodies: bool
     report_path: Path | None
     index_path: Path | None
     talks: bool
@@ -175,11 +182,16 @@ def _wanted(options: dict[str, Any]) -> _Wanted:
     if report is None and not prints:
         report = Path(options["directory"], "report.xml")
     index = options["index"]
+    scanners = {"http", "md5"} if options["all_scanners"] or "all" in options["scanners"] else {*options["scanners"]}
+    writes = not prints and "X" not in flags
+    if "http" in options["scanners"] and not writes:
+        raise click.UsageError("-e http writes files, and none are wanted here; leave it out")
     return _Wanted(
         template_for(flags, options["template"]),
         prints,
-        not prints and "X" not in flags,
-        "M" in flags or "md5" in options["scanners"] or index is not None,
+        writes,
+        "M" in flags or "md5" in scanners or index is not None,
+        writes and "http" in scanners,
         None if report is None else Path(report),
         None if index is None else Path(index),
         options["level"] > 0 and not options["quiet"],
@@ -196,31 +208,33 @@ def _takers(wanted: _Wanted, options: dict[str, Any], inputs: Sequence[str], use
         if wanted.writes:
             files = OutputFiles(directory, _room_for_files(options["max_open"], len(inputs)))
             opened.callback(files.close)
+        bodies = Bodies(files, decode=not options["packed"], digest=wanted.digest) if files and wanted.bodies else None
         named = [_identity(name) for name in inputs]
         known = [identity for identity in named if identity is not None]
         report = DfxmlReport(wanted.report_path, _this_run(), directory, known) if wanted.report_path else None
         index = Index(wanted.index_path, known) if wanted.index_path else None
         if user is not None:
-            drop_privileges(user, Reach([directory] if made else []))
-            if wanted.writes and not os.access(directory, os.W_OK | os.X_OK):
-                raise UserError(
-                    f"{user} may not write to {directory}; give a directory with -o that is not there yet, "
-                    f"run chown {user} {directory}, or stay root with -u root"
-                )
+            _become(user, directory if wanted.writes else None, made=made)
         opened.pop_all()
     if files is not None or report is not None or index is not None:
-
-        def done(one: Recorded) -> None:
-            if report is not None:
-                report.add(one)
-            if index is not None:
-                index.add(one)
-
         limits = Limits(options["file_bytes"], options["gap_bytes"])
         change = strip if options["stripped"] and not wanted.prints else None
-        recorder = Recorder(files, wanted.template, done, limits=limits, digest=wanted.digest, change=change)
-        takers.append(Recording(recorder, files, report, index))
+        lists = Lists(report, index, bodies)
+        recorder = Recorder(
+            files, wanted.template, lists.add, limits=limits, digest=wanted.digest, change=change, contents=bodies
+        )
+        takers.append(Recording(recorder, files, lists))
     return takers
+
+
+def _become(user: str, directory: Path | None, *, made: bool) -> None:
+    """Become the user, who has to be able to write to the directory: it is handed over when it was made here."""
+    drop_privileges(user, Reach([directory] if directory is not None and made else []))
+    if directory is not None and not os.access(directory, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{user} may not write to {directory}; give a directory with -o that is not there yet, "
+            f"run chown {user} {directory}, or stay root with -u root"
+        )
 
 
 def _console(wanted: _Wanted, options: dict[str, Any]) -> Console:

@@ -13,7 +13,8 @@ from typing import Protocol
 from sensor.stream.events import Event
 from sensor.streams.console import Console
 from sensor.streams.files import OutputFiles
-from sensor.streams.recorder import Recorder
+from sensor.streams.httpbody import Bodies
+from sensor.streams.recorder import Recorded, Recorder
 from sensor.streams.report import DfxmlReport, Index
 
 
@@ -31,21 +32,46 @@ class Taker(Protocol):
         """What was done and what was dropped, by name."""
 
 
-class Recording:
-    """Files with their report and index, each closed whatever becomes of the others."""
+class Lists:
+    """The report and the index, where they are wanted, and the bodies that they list below files."""
 
-    def __init__(
-        self, recorder: Recorder, files: OutputFiles | None, report: DfxmlReport | None, index: Index | None
-    ) -> None:
-        self._recorder = recorder
-        self._files = files
+    def __init__(self, report: DfxmlReport | None, index: Index | None, bodies: Bodies | None = None) -> None:
+        self.bodies = bodies
         self._report = report
         self._index = index
+
+    def add(self, one: Recorded) -> None:
+        """List a file."""
+        bodies = self.bodies.of(one.name) if self.bodies is not None else ()
+        if self._report is not None:
+            self._report.add(one, bodies)
+        if self._index is not None:
+            self._index.add(one, bodies)
+
+    def close(self, counts: Mapping[str, int]) -> None:
+        """Write what waits, and the totals."""
+        with ExitStack() as rest:
+            if self._index is not None:
+                rest.callback(self._index.close)
+            if self._report is not None:
+                totals = {"total_flows": counts.get("connections", 0), "total_files": counts.get("files", 0)}
+                others = {name: value for name, value in counts.items() if name not in ("connections", "files")}
+                self._report.close(totals | others)
+
+
+class Recording:
+    """Files and the lists of them, each closed whatever becomes of the others."""
+
+    def __init__(self, recorder: Recorder, files: OutputFiles | None, lists: Lists) -> None:
+        self._recorder = recorder
+        self._files = files
+        self._lists = lists
 
     @property
     def counts(self) -> Mapping[str, int]:
         """What was done and what was dropped, by name."""
-        return self._recorder.counts
+        bodies = self._lists.bodies
+        return {**self._recorder.counts, **(bodies.counts if bodies is not None else {})}
 
     def take(self, events: Sequence[Event]) -> None:
         """Write them."""
@@ -56,16 +82,8 @@ class Recording:
         with ExitStack() as rest:
             if self._files is not None:
                 rest.callback(self._files.close)
-            if self._index is not None:
-                rest.callback(self._index.close)
-            if self._report is not None:
-                rest.callback(self._close_report, self._report)
+            rest.callback(lambda: self._lists.close(self.counts))
             self._recorder.close()
-
-    def _close_report(self, report: DfxmlReport) -> None:
-        counts = self._recorder.counts
-        totals = {"total_flows": counts.get("connections", 0), "total_files": counts.get("files", 0)}
-        report.close(totals | {name: value for name, value in counts.items() if name not in ("connections", "files")})
 
 
 class Showing:
@@ -155,6 +173,8 @@ def account(takers: Sequence[Taker]) -> str:
         for name, value in taker.counts.items():
             counts[name] = max(counts[name], value)  # several takers see the same events
     parts = [f"connections {counts['connections']}", f"files {counts['files']}", f"bytes {counts['bytes']}"]
+    if counts["bodies"]:
+        parts.append(f"HTTP bodies {counts['bodies']}")
     if counts["gaps"]:
         parts.append(f"gaps {counts['gaps']} ({counts['gap_bytes']} bytes)")
     words: Sequence[tuple[str, Callable[[int], str]]] = (
@@ -163,8 +183,9 @@ def account(takers: Sequence[Taker]) -> str:
         ("flows_not_tcp", lambda number: f"{number} flows of other protocols than TCP left out"),
         ("flows_cut_off", lambda number: f"{number} connections cut off, too many at once"),
         ("bytes_of_no_flow", lambda number: f"{number} bytes of no connection left out"),
+        ("bodies_cut_short", lambda number: f"{number} HTTP bodies cut short"),
         ("bodies_damaged", lambda number: f"{number} HTTP bodies not decoded"),
-        ("bodies_dropped", lambda number: f"{number} HTTP bodies left out, too many"),
+        ("bodies_dropped", lambda number: f"{number} streams with too many HTTP bodies"),
     )
     parts.extend(word(counts[name]) for name, word in words if counts[name])
     return ", ".join(parts)

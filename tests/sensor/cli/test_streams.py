@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ DATA = pcap(
         (T0 + 5 * S, tcp_frame(CLIENT, SERVER, FIN | ACK, seq=108)),
     ]
 )
+PACKED = gzip.compress(b"page", mtime=0)
 FILES = {OUT: b"GET /\r\n", BACK: b"2\x1b0"}
 
 
@@ -98,6 +100,20 @@ def test_limits_and_names_are_tcpflows(capture: Path, tmp_path: Path) -> None:
     assert found(tmp_path / "out/00000000000000000000") == {"01025": b"GE", "03128": b"2."}
 
 
+@pytest.mark.parametrize(("letters", "held"), [(("-e", "http"), b"page"), (("-a",), b"page"), (("-a", "-Z"), PACKED)])
+def test_bodies_of_http_lie_beside_their_streams(tmp_path: Path, letters: tuple[str, ...], held: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap([(T0, tcp_frame(SERVER, CLIENT, ACK, head % len(PACKED) + PACKED, seq=1))]))
+    _, _, err = streams(path, "-o", tmp_path / "out", *letters, "--index", tmp_path / "i")
+    name = f"{BACK}-HTTPBODY-001.html"
+    assert (tmp_path / "out" / name).read_bytes() == held
+    assert "HTTP bodies 1" in err
+    assert [body["name"] for body in json.loads((tmp_path / "i").read_text())["bodies"]] == [name]
+    names = [one.text for one in ET.parse(tmp_path / "out/report.xml").iter("filename")]
+    assert names == [f"{tmp_path}/out/{BACK}", f"{tmp_path}/out/{name}"]
+
+
 def test_the_console_makes_no_files(capture: Path) -> None:
     code, out, err = streams("-c", capture, cwd=capture.parent)
     assert (code, err.splitlines()[-1]) == (0, "connections 1, files 0, bytes 10")
@@ -137,6 +153,7 @@ def test_json_lines_and_a_report_beside_them(tmp_path: Path) -> None:
         (["none.pcap"], 1, "error: cannot read none.pcap"),
         (["a.pcap", "-T", "../%A"], 1, "no file below -o"),
         (["a.pcap", "-T", "%E"], 1, "Ethernet addresses are not kept"),
+        (["a.pcap", "-c", "-e", "http"], 2, "-e http writes files"),
         (["a.pcap", "-Fz"], 2, "-F knows no 'z'"),
         (["a.pcap", "-g"], 2, "-g is about what is printed; add -c or -C"),
         (["a.pcap", "-J", "-D"], 2, "-J prints JSON"),

@@ -18,7 +18,7 @@ from sensor.streams.files import OutputFiles
 from sensor.streams.names import Template
 from sensor.streams.recorder import Recorder
 from sensor.streams.report import Index
-from sensor.streams.run import Recording, Showing, Stop, account, run
+from sensor.streams.run import Lists, Recording, Showing, Stop, account, run
 
 BATCHES = [Talk(1).out(b"a").end(), Talk(2).out(b"b").end()]
 
@@ -103,7 +103,7 @@ def test_the_second_signal_ends_everything() -> None:
 def test_the_lists_are_closed_though_the_disk_is_not_there(tmp_path: Path) -> None:
     files, index = OutputFiles(tmp_path, 1), Index(tmp_path / "index")
     recorder = Recorder(files, Template("%a"), index.add)
-    recording = Recording(recorder, files, None, index)
+    recording = Recording(recorder, files, Lists(None, index))
     recording.take([*Talk(1).back(b"1").end(), *Talk(2).back(b"2").out(b"3").events])
     (tmp_path / "03128c1").unlink()  # it is closed, and cannot be opened again
     with pytest.raises(UserError, match="cannot write"):
