@@ -56,7 +56,7 @@ def test_each_direction_is_a_file_and_the_report_lists_both(capture: Path, tmp_p
     assert err.splitlines()[-1] == "connections 1, files 2, bytes 10"
     assert found(tmp_path / "new/out") == FILES
     assert (tmp_path / "new/out" / BACK).stat().st_mtime_ns == T0
-    names = [one.text for one in ET.parse(tmp_path / "new/out/report.xml").iter("filename")]
+    names = [one.text or "" for one in ET.parse(tmp_path / "new/out/report.xml").iter("filename")]
     assert sorted(names) == [f"{tmp_path}/new/out/{name}" for name in (OUT, BACK)]
 
 

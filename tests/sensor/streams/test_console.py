@@ -102,7 +102,7 @@ def test_json_has_tcpflows_names_and_where_the_bytes_belong() -> None:
 
 def test_json_has_whole_addresses_of_ipv6() -> None:
     # tcpflow 1.6.1 prints "2001.21." here.
-    (row,) = objects(Talk(**V6).out(b"x").end())
+    (row,) = objects(Talk(client=V6["client"], server=V6["server"]).out(b"x").end())
     assert (row["src_host"], row["src_port"]) == V6["client"]
     assert (row["dst_host"], row["dst_port"]) == V6["server"]
 
@@ -116,7 +116,7 @@ def test_json_may_hold_base64_and_tells_of_gaps() -> None:
 
 def test_what_is_not_shown_is_counted() -> None:
     console = Console(text_form(Options()), Template())
-    events = [began(1, protocol=17), Data(1, CLIENT, 0, T0 + S, b"abc"), Ended(1, T0, 3)]
+    events: list[Event] = [began(1, protocol=17), Data(1, CLIENT, 0, T0 + S, b"abc"), Ended(1, T0, 3)]
     assert list(console.show(events + Talk(2).lost(CLIENT, 3).end())) == [b""]
     assert dict(console.counts) == {
         "flows_not_tcp": 1, "bytes_of_no_flow": 3, "connections": 1, "gaps": 1, "gap_bytes": 3

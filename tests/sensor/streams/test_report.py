@@ -148,4 +148,4 @@ def test_a_full_disk_is_one_line() -> None:
     with disk() as small:
         index = Index(small.path / "index")
         with pytest.raises(UserError, match=r"cannot write .*/index: No space left on device; make room, .*--index"):
-            [index.add(recorded()) for _ in range(10_000)]
+            index.add(recorded(), [Body("b" * 250, 1, None)] * 2000)
