@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,8 @@ MAX_BUFFERED_BYTES: Final = 64 << 20
 """Of all files together."""
 MAX_TRIES: Final = 100_000
 """Names that are there already, before a file is given up."""
+MAX_NAMES: Final = 1 << 16
+"""Whose next counter is known without a search."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -51,26 +53,33 @@ class OutputFiles:
         self._buffered = 0
         self._holding: OrderedDict[OutputFile, None] = OrderedDict()  # the longest without a write first
         self._open: OrderedDict[OutputFile, int] = OrderedDict()
+        self._next: OrderedDict[str, int] = OrderedDict()
         try:
             self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise self._failed("", error) from None
 
-    def create(self, names: Iterator[str]) -> OutputFile:
-        """Make an empty file with the first of these names that nothing has, and the directories on its way."""
-        name = ""
-        for name, _ in zip(names, range(MAX_TRIES), strict=False):
+    def create(self, name: Callable[[int], str], first: int = 0) -> OutputFile:
+        """Make an empty file with the first free name from this counter on, and the directories on its way."""
+        base = name(0)
+        # Where the last search for the same name ended: many connections of the same ends must not search again.
+        first = max(first, self._next.pop(base, 0))
+        for number in range(first, first + MAX_TRIES):
+            shown = name(number)
             try:
-                number = self._opened(name, _FILE | os.O_CREAT | os.O_EXCL)
+                descriptor = self._opened(shown, _FILE | os.O_CREAT | os.O_EXCL)
             except FileExistsError:
                 continue
             except OSError as error:
-                raise self._failed(name, error) from None
-            found = os.fstat(number)
-            file = OutputFile(name, (found.st_dev, found.st_ino))
-            self._open[file] = number
+                raise self._failed(shown, error) from None
+            self._next[base] = number + 1
+            if len(self._next) > MAX_NAMES:
+                self._next.popitem(last=False)
+            found = os.fstat(descriptor)
+            file = OutputFile(shown, (found.st_dev, found.st_ino))
+            self._open[file] = descriptor
             return file
-        raise UserError(f"{self._shown / name} is there already, and {MAX_TRIES} names before it; clear the directory")
+        raise UserError(f"{self._shown / base} is there already, and {MAX_TRIES} names after it; clear the directory")
 
     def append(self, file: OutputFile, data: bytes) -> None:
         """Put bytes at the end of a file."""

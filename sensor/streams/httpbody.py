@@ -7,7 +7,6 @@ import mimetypes
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
 from typing import Any, Final, Protocol
 
 from common.errors import UserError
@@ -84,9 +83,9 @@ class Bodies:
         kind = stream.headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
         extension = _TYPES.guess_extension(kind) or ".bin"
         base = f"{stream.name}-HTTPBODY-{number:03}"
-        names = (f"{base}c{again}{extension}" if again else f"{base}{extension}" for again in count())
         decoder = decoder_of(encoding) if self._decode else None
-        return _Writing(self._files, self._files.create(names), decoder, self.counts, digest=self._digest)
+        file = self._files.create(lambda again: f"{base}c{again}{extension}" if again else f"{base}{extension}")
+        return _Writing(self._files, file, decoder, self.counts, digest=self._digest)
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:

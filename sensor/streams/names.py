@@ -73,10 +73,6 @@ class Template:
         text = "".join(fill(facts, count) for _, fill in self._parts)
         return text if self._counts or not count else f"{text}c{count}"
 
-    def names(self, facts: Facts, first: int = 0) -> Iterator[str]:
-        """Yield the name with one counter after the other, without end."""
-        return (self.name(facts, count) for count in itertools.count(first))
-
 
 def template_for(flags: str, text: str | None) -> Template:
     """Return the template that ``-F`` and ``-T`` ask for together; as in tcpflow, ``-T`` makes no bins."""

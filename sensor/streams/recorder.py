@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from sensor.stream.events import CLIENT, Began, Data, Ended, Event, Gap
@@ -204,7 +205,7 @@ class Recorder:
             # Zeros would be the whole beginning; the file starts with what was seen.
             self._counts["gap_bytes_not_written"] += missing
         if self._files is not None:
-            stream.file = self._files.create(self._template.names(facts, count))
+            stream.file = self._files.create(partial(self._template.name, facts), count)
             stream.name = stream.file.name
         else:
             stream.name = self._template.name(facts, count)

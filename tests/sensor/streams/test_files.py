@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,8 @@ from sensor.streams.files import BUFFER_BYTES, OutputFiles, make_directory
 T = 1_385_391_358_382_163_000
 
 
-def named(name: str) -> Iterator[str]:
-    return (f"{name}c{number}" if number else name for number in count())
+def named(name: str) -> Callable[[int], str]:
+    return lambda number: f"{name}c{number}" if number else name
 
 
 def descriptors() -> int:
@@ -60,12 +59,26 @@ def test_a_name_that_is_there_gets_the_next_counter(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_the_same_name_again_is_not_searched_from_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_TRIES", 2)
+    monkeypatch.setattr(module, "MAX_NAMES", 1)
+    files = OutputFiles(tmp_path, 10)
+    assert [files.create(named("a")).name for _ in range(4)] == ["a", "ac1", "ac2", "ac3"]
+    assert files.create(named("a"), 7).name == "ac7"
+    files.create(named("b"))
+    with pytest.raises(UserError, match="a is there already"):  # the bound on what is remembered
+        files.create(named("a"))
+    files.close()
+
+
 def test_names_that_never_end_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRIES", 3)
     for name in ("a", "ac1", "ac2"):
         (tmp_path / name).touch()
     files = OutputFiles(tmp_path, 10)
-    with pytest.raises(UserError, match="ac2 is there already, and 3 names before it"):
+    with pytest.raises(UserError, match="a is there already, and 3 names after it"):
         files.create(named("a"))
     files.close()
 

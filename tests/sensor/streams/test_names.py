@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -74,11 +73,6 @@ def test_letters_stand_for_what_they_do_in_tcpflow(template: str, facts: Facts, 
 )  # fmt: skip
 def test_flags_of_f_change_the_template(flags: str, text: str | None, name: str) -> None:
     assert template_for(flags, text).name(MANY) == name
-
-
-def test_the_names_to_try_go_on_with_a_counter() -> None:
-    assert list(islice(Template("x%C%c").names(V4), 3)) == ["x", "xc1", "xc2"]
-    assert list(islice(Template("x").names(V4, 2), 2)) == ["xc2", "xc3"]
 
 
 @pytest.mark.parametrize(
