@@ -115,9 +115,10 @@ def streams(context: click.Context, /, words: tuple[str, ...], **options: Any) -
     user = user_to_run_as({"user": options["user"], "verbose": False, "level": NORMAL if wanted.talks else 0})
     stop = Stop()
     with stop.signals(), closing(OpenInputs(files if user is not None else [])) as inputs:
+        batches = stream_events(files, expression, inputs.open)
         takers = _takers(wanted, options, files, user)
         try:
-            run(stream_events(files, expression, inputs.open), takers, stop)
+            run(batches, takers, stop)
         finally:
             if wanted.talks:
                 say(account(takers))
