@@ -1,0 +1,1 @@
+"""Signatures: patterns over payload, found in streams that come in pieces."""
