@@ -47,11 +47,9 @@ class GramLook:
             gram for one in patterns for gram in {gram for word in one.shape.literals for gram in grams_in(word)}
         )
         owners: dict[bytes, list[int]] = {}
-        for number, pattern in enumerate(patterns):
+        for number, one in enumerate(patterns):
             # The stretch of a literal that few other patterns have tells most.
-            best = {
-                min(grams_in(word), key=lambda gram: (shared[gram], -rarity(gram))) for word in pattern.shape.literals
-            }
+            best = {min(grams_in(word), key=lambda gram: (shared[gram], -rarity(gram))) for word in one.shape.literals}
             for gram in best:
                 owners.setdefault(gram, []).append(number)
         self.always: Sequence[int] = tuple(number for number, one in enumerate(patterns) if not one.shape.literals)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 # The standard library's own parser; there is no public one.
-_parser: Any = re._parser  # type: ignore[attr-defined]
-_codes: Any = re._constants  # type: ignore[attr-defined]
+_parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+_codes: Any = re._constants  # type: ignore[attr-defined]  # noqa: SLF001 - as above
 
 UNBOUNDED: Final = 1 << 40
 """Stands for a length without a limit."""
@@ -65,7 +65,7 @@ def _extent(tree: Iterable[tuple[Any, Any]]) -> _Extent:
     return _Extent(min(longest, UNBOUNDED), min(reach, UNBOUNDED), behind)
 
 
-def _item_extent(code: Any, value: Any) -> _Extent:
+def _item_extent(code: Any, value: Any) -> _Extent:  # noqa: PLR0911 - one for each kind of item
     if code in (_codes.LITERAL, _codes.NOT_LITERAL, _codes.ANY, _codes.IN):
         return _Extent(1, 1, 0)
     if code is _codes.BRANCH:
@@ -167,7 +167,7 @@ def _worth(literals: tuple[bytes, ...]) -> tuple[int, int, int]:
     if not literals:
         return 0, 0, 0
     best = [max(map(rarity, grams_in(literal))) for literal in literals]
-    return min(min(map(len, literals)), GRAM_BYTES), min(best), min(map(len, literals))
+    return min(*map(len, literals), GRAM_BYTES), min(best), min(map(len, literals))
 
 
 def _nested(tree: Any, *, inside: bool) -> bool:

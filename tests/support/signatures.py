@@ -8,10 +8,13 @@ from sensor.match.patterns import Pattern, compile_pattern
 
 ALL_KINDS = (
     b"ab", b"abc", b"a", b"abab", b"(?i)aBc", b"ab|ba", b"abc|b|cab", b"a+", b"a+b", b"a{2,4}", b"(ab)+", b"(ab){2}c",
-    b"a.c", b"a.{3}c", b"a.{0,5}b", b"a.*b", b"a.*?b", b"(?s)a.{1,6}?b", b"[ab]c", b"[^ab]", b"[^ab]+", b"\\w+", b"\\bab",
+    b"a.c", b"a.{3}c", b"a.{0,5}b", b"a.*b", b"a.*?b", b"(?s)a.{1,6}?b", b"[ab]c", b"[^ab]", b"[^ab]+", b"\\w+",
+    b"\\bab",
     b"ab\\b", b"\\Bab", b"^ab", b"^a", b"(?m)^ab", b"ab$", b"(?m)b$", b"ab\\Z", b"\\Aab", b"(?<=a)b", b"(?<!a)b",
-    b"a(?=b)", b"a(?!b)", b"(a|b)\\1", b"(?P<x>[ab])c(?P=x)", b"(a)?b(?(1)c|a)", b"(?:a|ab)(?:c|bcd)", b"\\x00", b"\\x00a",
-    b"\\n", b"a\\n", b"[\\x80-\\xff]+", b"a*", b"a*b*", b"|a", b"(?:a?b?)+c", b"\\s?ab\\s?", b"(?i)[a-c]{3}", b"a(?:bc)?a",
+    b"a(?=b)", b"a(?!b)", b"(a|b)\\1", b"(?P<x>[ab])c(?P=x)", b"(a)?b(?(1)c|a)", b"(?:a|ab)(?:c|bcd)", b"\\x00",
+    b"\\x00a",
+    b"\\n", b"a\\n", b"[\\x80-\\xff]+", b"a*", b"a*b*", b"|a", b"(?:a?b?)+c", b"\\s?ab\\s?", b"(?i)[a-c]{3}",
+    b"a(?:bc)?a",
     b"(?<=^a)b", b"[Aa]b", b"abc[abc]abc", b"(?:aab|abb)a", b"ca\\b|\\bac", b"(?>a+)b", b"a++b",
 )  # fmt: skip
 

@@ -13,7 +13,8 @@ from sensor.match.shape import UNBOUNDED, shape_of
 @pytest.mark.parametrize(
     ("source", "longest", "reach", "behind"),
     [
-        (b"abc", 3, 3, 0), (b"a(?=bcd)", 1, 4, 0), (b"a|bcd", 3, 3, 0), (b"(?:ab){2,3}", 6, 6, 0), (b"(?<=xy)z", 1, 2, 2),
+        (b"abc", 3, 3, 0), (b"a(?=bcd)", 1, 4, 0), (b"a|bcd", 3, 3, 0), (b"(?:ab){2,3}", 6, 6, 0),
+        (b"(?<=xy)z", 1, 2, 2),
         (b"a$", 1, 3, 1), (b"(?:a(?=bbb)){2}", 2, 5, 0), (b"(?>ab)c", 3, 3, 0), (b"(a)?(?(1)bc|d)", 3, 3, 0),
     ],
 )  # fmt: skip
@@ -32,8 +33,10 @@ def test_what_repeats_without_end_reaches_without_end(source: bytes) -> None:
 @pytest.mark.parametrize(
     ("source", "literals"),
     [
-        (b"SSH-2", (b"ssh-2",)), (b"(foo|barr)x*", (b"foo", b"barr")), (b"(?i)GeT", (b"get",)), (b"[Gg][Ee]t", (b"get",)),
-        (b"a.*b", ()), (b"(abc)?", ()), (b"(abc)+", (b"abc",)), (b"x(?=abc)", ()), (b"(abc|.)", ()), (b"ab.abcd", (b"abcd",)),
+        (b"SSH-2", (b"ssh-2",)), (b"(foo|barr)x*", (b"foo", b"barr")), (b"(?i)GeT", (b"get",)),
+        (b"[Gg][Ee]t", (b"get",)),
+        (b"a.*b", ()), (b"(abc)?", ()), (b"(abc)+", (b"abc",)), (b"x(?=abc)", ()), (b"(abc|.)", ()),
+        (b"ab.abcd", (b"abcd",)),
     ],
 )  # fmt: skip
 def test_bytes_that_every_match_holds(source: bytes, literals: tuple[bytes, ...]) -> None:
@@ -50,7 +53,8 @@ def test_every_match_is_as_its_shape_says(source: bytes, data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("source", "nested"),
-    [(b"(a+)+b", True), (b"(?:a*b?)*", True), (b"(a|b)*c", False), (b"a+b+", False), (b"(?:a{2,3})+", False), (b"(x(a+))*y", True)],
+    [(b"(a+)+b", True), (b"(?:a*b?)*", True), (b"(a|b)*c", False), (b"a+b+", False), (b"(?:a{2,3})+", False),
+    (b"(x(a+))*y", True)],
 )  # fmt: skip
 def test_repeated_repetition_is_seen(source: bytes, nested: bool) -> None:
     assert shape_of(source).nested is nested

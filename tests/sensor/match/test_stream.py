@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -17,12 +18,13 @@ from sensor.match.patterns import Pattern
 from sensor.match.stream import Match, PatternSet, Stopwatch, StreamMatcher
 
 LETTERS = st.lists(st.sampled_from([b"a", b"b", b"c", b"ab", b"abc", b"\0", b"\n", b" ", b"A", b"\xff"]), max_size=60)
+CUTS = st.lists(st.integers(0, 999))
 STREAMS = LETTERS.map(b"".join)
 
 
 def in_pieces(data: bytes, cuts: Sequence[int]) -> Iterator[bytes]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         yield data[start:stop]
 
 
@@ -39,9 +41,7 @@ def test_there_are_fifty_kinds_of_pattern() -> None:
     assert len(set(ALL_KINDS)) >= 50
 
 
-@given(
-    st.lists(st.sampled_from(ALL_KINDS), min_size=1, max_size=5, unique=True), STREAMS, st.lists(st.integers(0, 999))
-)
+@given(st.lists(st.sampled_from(ALL_KINDS), min_size=1, max_size=5, unique=True), STREAMS, CUTS)
 def test_a_stream_in_pieces_gives_what_re_finds_in_the_whole(
     sources: list[bytes], data: bytes, cuts: list[int]
 ) -> None:
@@ -51,7 +51,7 @@ def test_a_stream_in_pieces_gives_what_re_finds_in_the_whole(
     assert plain(found) == found_in_parts(patterns, [(0, data)])
 
 
-@given(st.sampled_from(ALL_KINDS), STREAMS, st.lists(st.integers(0, 999)), st.integers(8, 40))
+@given(st.sampled_from(ALL_KINDS), STREAMS, CUTS, st.integers(8, 40))
 def test_a_small_window_finds_all_that_fits_into_it(source: bytes, data: bytes, cuts: list[int], window: int) -> None:
     one = pattern(source)
     expected = found_by_re(one, data)
@@ -64,7 +64,7 @@ def test_a_small_window_finds_all_that_fits_into_it(source: bytes, data: bytes, 
     assert [(match.offset, match.data) for match in found] == expected
 
 
-@given(st.sampled_from(ALL_KINDS), STREAMS, st.lists(st.integers(0, 999)), st.integers(2, 30), st.integers(0, 9))
+@given(st.sampled_from(ALL_KINDS), STREAMS, CUTS, st.integers(2, 30), st.integers(0, 9))
 def test_how_a_stream_is_cut_changes_nothing_even_beyond_the_window(
     source: bytes, data: bytes, cuts: list[int], window: int, after: int
 ) -> None:
@@ -90,7 +90,7 @@ def test_no_match_reaches_over_a_gap(sources: list[bytes], parts: list[tuple[int
     assert plain(found) == found_in_parts(patterns, [(gap, data) for gap, data, _ in parts])
 
 
-@given(st.sampled_from(ALL_KINDS), STREAMS, st.lists(st.integers(0, 999)), st.integers(0, 12), st.integers(0, 12))
+@given(st.sampled_from(ALL_KINDS), STREAMS, CUTS, st.integers(0, 12), st.integers(0, 12))
 def test_context_is_what_stands_around_the_match(
     source: bytes, data: bytes, cuts: list[int], before: int, after: int
 ) -> None:
