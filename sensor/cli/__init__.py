@@ -8,6 +8,7 @@ from common.console import CONTEXT_SETTINGS, Group, version_option
 from sensor.cli.capture import capture
 from sensor.cli.checklink import check_link
 from sensor.cli.configuration import check_config, dump_config
+from sensor.cli.grep import grep
 from sensor.cli.interfaces import interfaces
 from sensor.cli.keygen import keygen
 from sensor.cli.read import read
@@ -28,4 +29,5 @@ def main() -> None:
 
 
 for command in (read, capture, streams, interfaces, keygen, check_link, check_config, dump_config):
+for command in (read, capture, grep, interfaces, keygen, check_link, check_config, dump_config):
     main.add_command(command)
