@@ -28,6 +28,5 @@ def main() -> None:
     """
 
 
-for command in (read, capture, streams, interfaces, keygen, check_link, check_config, dump_config):
-for command in (read, capture, grep, interfaces, keygen, check_link, check_config, dump_config):
+for command in (read, capture, streams, grep, interfaces, keygen, check_link, check_config, dump_config):
     main.add_command(command)

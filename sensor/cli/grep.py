@@ -25,8 +25,9 @@ from sensor.match.rules import read_rules
 from sensor.match.stream import MAX_CONTEXT_BYTES, Match, Stopwatch
 from sensor.output.matches import Context, match_json, match_line, unmatched_json, unmatched_line
 from sensor.output.payloads import PayloadFiles
+from sensor.stream._streams import Streams
 from sensor.stream.events import Began
-from sensor.stream.reading import Limits, batches
+from sensor.stream.reading import batches
 
 _FOUND, _NONE, _ERROR = 0, 1, 2
 _MAX_LINES = 100
@@ -128,7 +129,7 @@ def _grep(options: dict[str, Any], expression: str) -> int:
     try:
         with _ticking(watch), closing(opened):
             try:
-                for events in batches(options["inputs"], expression, Limits(), opened.open):
+                for events in batches(options["inputs"], expression, Streams(datagrams=True), opened.open):
                     run.take(events)
                     sys.stdout.flush()
             except UserError as error:

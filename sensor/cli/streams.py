@@ -7,9 +7,8 @@ import pwd
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +18,13 @@ from common import __version__
 from common.console import say
 from common.errors import UserError
 from sensor.capture.inputs import OpenInputs
-from sensor.capture.pcapfile import Opener, check_capture
+from sensor.capture.pcapfile import check_capture
 from sensor.capture.privileges import Reach, drop_privileges
 from sensor.cli.options import one_filter, user_to_run_as
 from sensor.cli.read import split_words
 from sensor.service import NORMAL
-from sensor.stream.events import Event
+from sensor.stream._streams import Streams
+from sensor.stream.reading import batches
 from sensor.streams.console import Console, Options, in_base64, json_form, strip, text_form
 from sensor.streams.files import OutputFiles, make_directory
 from sensor.streams.httpbody import Bodies
@@ -115,29 +115,16 @@ def streams(context: click.Context, /, words: tuple[str, ...], **options: Any) -
     user = user_to_run_as({"user": options["user"], "verbose": False, "level": NORMAL if wanted.talks else 0})
     stop = Stop()
     with stop.signals(), closing(OpenInputs(files if user is not None else [])) as inputs:
-        batches = stream_events(files, expression, inputs.open)
+        events = batches(files, expression, Streams(apart=wanted.prints), inputs.open)
         takers = _takers(wanted, options, files, user)
         try:
-            run(batches, takers, stop)
+            run(events, takers, stop)
         finally:
             if wanted.talks:
                 say(account(takers))
     if stop.asked:
         say("stopped by a signal; what was read until then counts")
         context.exit(1)
-
-
-def stream_events(files: Sequence[str], expression: str, opener: Opener) -> Iterator[list[Event]]:
-    """Return the lists of events of what the captures hold: the one place where streams are put together.
-
-    Packets before damage count: their events come before the UserError that says so in a line.
-    """
-    try:
-        reading = import_module("sensor.stream.reading")
-    except ModuleNotFoundError:
-        raise UserError("this version cannot put streams together yet; use a later one") from None
-    batches: Iterator[list[Event]] = reading.batches(files, expression, opener=opener)
-    return batches
 
 
 class _Wanted(NamedTuple):

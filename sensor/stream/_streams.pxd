@@ -26,6 +26,7 @@ cdef struct Half:
 cdef struct Assembly:
     Half half[2]                # the client's, the server's
     uint64_t flow_id
+    uint8_t apart               # each datagram is an event of its own
 
 cdef struct Names:
     # What a flow is known by, as its first packet has it.
@@ -55,7 +56,7 @@ cdef class Streams:
     # settings
     cdef readonly uint32_t held_bytes, held_pieces, head_bytes
     cdef readonly uint64_t total_bytes, most_bytes
-    cdef readonly bint datagrams
+    cdef readonly bint datagrams, apart
     # counters
     cdef readonly uint64_t followed, data_bytes, gap_bytes, cut_bytes, far, lost
     cdef readonly uint64_t held
@@ -79,7 +80,7 @@ cdef class Streams:
     cdef uint8_t* room(self, uint64_t length) noexcept nogil
     cdef void put(self, Assembly* assembly, uint8_t side, const uint8_t* data, uint64_t length,
                   int64_t time_ns) noexcept nogil
-    cdef Note* data_note(self, uint64_t flow_id, uint8_t side, uint64_t offset, int64_t time_ns) noexcept nogil
+    cdef Note* data_note(self, Assembly* assembly, uint8_t side, int64_t time_ns) noexcept nogil
     cdef void skip(self, Assembly* assembly, uint8_t side, uint64_t length, int64_t time_ns) noexcept nogil
     cdef void hold(self, Half* half, uint32_t start, const uint8_t* data, uint32_t length,
                    int64_t time_ns) noexcept nogil

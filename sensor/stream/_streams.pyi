@@ -7,6 +7,7 @@ class Streams:
     most_bytes: int
     head_bytes: int
     datagrams: bool
+    apart: bool
     followed: int
     data_bytes: int
     gap_bytes: int
@@ -23,5 +24,6 @@ class Streams:
         most_bytes: int = ...,
         head_bytes: int = ...,
         datagrams: bool = ...,
+        apart: bool = ...,
     ) -> None: ...
     def drain(self) -> list[Event]: ...

@@ -48,7 +48,7 @@ cdef class Streams:
     ``held_bytes`` and ``held_pieces`` bound what one direction holds, ``total_bytes`` what all do.  ``most_bytes``
     is how much of a direction is handed out, 0 for all.  With ``head_bytes`` nothing is handed out, and so many first
     bytes of each direction, without gaps, are kept for the table to look at.  With ``datagrams`` the payload of UDP,
-    ICMP and all else is handed out too.
+    ICMP and all else is handed out too.  With ``apart`` each packet's bytes are an event of their own.
     """
 
     def __cinit__(
@@ -60,6 +60,7 @@ cdef class Streams:
         uint64_t most_bytes=0,
         uint32_t head_bytes=0,
         bint datagrams=False,
+        bint apart=False,
     ):
         if held_bytes < 1 or held_bytes > MOST_HELD_BYTES or held_pieces < 1 or held_pieces > 65536:
             raise ValueError("held_bytes is 1 to 16777216, held_pieces 1 to 65536")
@@ -69,6 +70,7 @@ cdef class Streams:
         self.most_bytes = head_bytes or most_bytes
         self.head_bytes = head_bytes
         self.datagrams = datagrams
+        self.apart = apart
         self.stash = []
         self.bytes_capacity = BYTES_FIRST
         self.note_capacity = NOTES_FIRST
@@ -157,6 +159,7 @@ cdef class Streams:
         """Take a datagram, whose bytes follow those of the one before it."""
         cdef Half* half = &assembly.half[side]
         cdef uint32_t length = packet.content_bytes
+        assembly.apart = True
         if length > packet.payload_bytes:
             length = packet.payload_bytes
         if length and not half.full:
@@ -322,7 +325,7 @@ cdef class Streams:
             half.offset += wanted
             return
         room = self.room(wanted)
-        note = NULL if room == NULL else self.data_note(assembly.flow_id, side, half.offset, time_ns)
+        note = NULL if room == NULL else self.data_note(assembly, side, time_ns)
         if note == NULL:
             self.lost += 1
             self.skip(assembly, side, length, time_ns)
@@ -343,16 +346,17 @@ cdef class Streams:
             return
         memcpy(half.head + half.offset, data, length)
 
-    cdef Note* data_note(self, uint64_t flow_id, uint8_t side, uint64_t offset, int64_t time_ns) noexcept nogil:
+    cdef Note* data_note(self, Assembly* assembly, uint8_t side, int64_t time_ns) noexcept nogil:
         """Return the event that bytes go into: the last one when they continue it."""
         cdef Note* note
-        if self.note_count:
+        cdef uint64_t offset = assembly.half[side].offset
+        if self.note_count and not (self.apart or assembly.apart):
             note = &self.notes[self.note_count - 1]
-            if note.kind == DATA and note.names.flow_id == flow_id and (
+            if note.kind == DATA and note.names.flow_id == assembly.flow_id and (
                 note.direction == side and note.offset + note.length == offset
             ):
                 return note
-        note = self.note(flow_id, DATA, time_ns)
+        note = self.note(assembly.flow_id, DATA, time_ns)
         if note != NULL:
             note.direction = side
             note.offset = offset

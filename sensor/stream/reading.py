@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from sensor.capture.pcapfile import CaptureFileError, Opener, capture_stretches
 from sensor.flow._table import FlowTable
@@ -12,27 +12,27 @@ from sensor.stream.events import Event
 
 
 def batches(
-    inputs: Sequence[str],
-    expression: str,
-    streams: Streams,
-    complain: Callable[[str], None],
-    opener: Opener | None = None,
+    inputs: Sequence[str], expression: str, streams: Streams, opener: Opener | None = None
 ) -> Iterator[list[Event]]:
     """Yield the events of captures, read one after the other as one run; ``-`` is standard input.
 
-    ``complain`` gets a line for each that cannot be read, or not to its end; the others are read.
+    ``opener`` opens a file as io.FileIO's does.  CaptureFileError, for all that cannot be read or not to its end,
+    comes after the events of what can.
     """
     table = FlowTable(streams=streams, seed=os.urandom(32))
+    errors: list[str] = []
     for name in inputs:
         try:
             for _ in capture_stretches(name, table, expression, opener):
                 yield from _drained(table, streams)
         except CaptureFileError as error:
-            complain(str(error))
+            errors.append(str(error))
     more = True
     while more:
         more = table.flush()
         yield from _drained(table, streams)
+    if errors:
+        raise CaptureFileError("; ".join(errors))
 
 
 def _drained(table: FlowTable, streams: Streams) -> Iterator[list[Event]]:

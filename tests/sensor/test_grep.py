@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signatures import pattern
 from capture_events import T0, S, began, conversation
+from signatures import pattern
 
 from sensor.grep import Grep, Report, Settings
 from sensor.match.patterns import Pattern

@@ -1,14 +1,10 @@
-"""Events of streams built by hand, and a plain assembler for captures without loss: what reassembly will hand out."""
+"""Events of streams, built by hand."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import dpkt
-
-from sensor.stream.events import CLIENT, SERVER, Began, Data, Ended, Event
+from sensor.stream.events import Began, Data, Ended, Event
 
 T0 = 1_700_000_000_000_000_000
 S = 1_000_000_000
@@ -32,29 +28,3 @@ def conversation(
     if end:
         events.append(Ended(flow_id, T0 + len(pieces) * S, 3))
     return events
-
-
-def assembled(paths: Sequence[Path]) -> Iterator[list[Event]]:
-    """Yield the events of TCP over IPv4 and Ethernet; what comes again is left out, what is out of order too."""
-    flows: dict[tuple[bytes, int, bytes, int], tuple[int, int]] = {}
-    follow: dict[tuple[int, int], list[int]] = {}  # next sequence number, offset
-    for path in paths:
-        with path.open("rb") as file:
-            for time_s, frame in dpkt.pcap.UniversalReader(file):
-                packet = dpkt.ethernet.Ethernet(frame).data
-                if not isinstance(packet, dpkt.ip.IP) or not isinstance(packet.data, dpkt.tcp.TCP):
-                    continue
-                tcp = packet.data
-                events: list[Event] = []
-                key = packet.src, tcp.sport, packet.dst, tcp.dport
-                if key not in flows:
-                    flow_id = len(flows) + 1
-                    flows[key], flows[key[2:] + key[:2]] = (flow_id, CLIENT), (flow_id, SERVER)
-                    events.append(Began(flow_id, int(time_s * S), 6, None, *key))
-                where = flows[key]
-                state = follow.setdefault(where, [tcp.seq + bool(tcp.flags & dpkt.tcp.TH_SYN), 0])
-                if tcp.data and tcp.seq == state[0]:
-                    events.append(Data(*where, state[1], int(time_s * S), bytes(tcp.data)))
-                    state[0] = (state[0] + len(tcp.data)) % (1 << 32)
-                    state[1] += len(tcp.data)
-                yield events

@@ -8,13 +8,16 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from common.addresses import address_text
+from sensor.capture.pcapfile import CaptureFileError
 from sensor.stream._streams import Streams
-from sensor.stream.events import Began, Data, Gap
+from sensor.stream.events import Began, Data, Event, Gap
 from sensor.stream.reading import batches
 
 pytestmark = pytest.mark.shared
@@ -29,11 +32,16 @@ DIFFERENCES = {
 }
 
 
+def readable(path: Path) -> Iterator[list[Event]]:
+    with suppress(CaptureFileError):  # a few captures are cut off
+        yield from batches([str(path)], "", Streams())
+
+
 def streams_of(path: Path) -> dict[tuple[End, End], set[tuple[int, str]]]:
     """(length, MD5) of what each end sent to another, gaps as null bytes."""
     ends: dict[int, tuple[End, End]] = {}
     sent: defaultdict[tuple[int, int], bytearray] = defaultdict(bytearray)
-    for batch in batches([str(path)], "", Streams(), lambda _: None):
+    for batch in readable(path):
         for event in batch:
             if isinstance(event, Began):
                 client = (address_text(event.client_ip), event.client_port)

@@ -1,4 +1,4 @@
-"""``tunnelwatch-sensor grep`` as a user runs it; its streams are put together by the tests."""
+"""``tunnelwatch-sensor grep`` as a user runs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from capture_events import conversation
 from click.testing import CliRunner, Result
-from packets import pcap
+from packets import ACK, SYN, T0, ethernet, ipv4, pcap, tcp_frame, udp
+from packets import CLIENT as ONE
+from packets import SERVER as OTHER_END
 from programs import AS_ROOT, SENSOR, error_line, run
-from capture_events import assembled, conversation
 
 from common.errors import UserError
 from sensor.cli import main
@@ -144,9 +146,20 @@ def test_without_an_input_the_command_says_what_to_give() -> None:
     assert (code, "give a capture with -r" in error_line(stderr)) == (2, True)
 
 
-def test_until_streams_are_put_together_the_command_says_so(capture: Path) -> None:
-    code, _, stderr = run(SENSOR, "grep", "-a", "x", "-r", str(capture), *AS_ROOT)
-    assert (code, "not put together yet" in error_line(stderr)) == (2, True)
+def test_streams_are_put_together_before_they_are_searched(tmp_path: Path) -> None:
+    frames = [
+        (T0, tcp_frame(ONE, OTHER_END, SYN, seq=100)),
+        (T0 + 2, tcp_frame(ONE, OTHER_END, ACK, b"H-2.0-x\r\n", seq=103)),
+        (T0 + 1, tcp_frame(ONE, OTHER_END, ACK, b"SS", seq=101)),
+        (T0 + 3, ethernet(ipv4("10.1.1.9", "10.1.2.2", 17, udp(1025, 53, b"SSH-in-dns")))),
+    ]
+    (tmp_path / "a.pcap").write_bytes(pcap(frames))
+    code, out, stderr = run(SENSOR, "grep", "-a", "^SSH-", "--json", "-r", str(tmp_path / "a.pcap"), *AS_ROOT)
+    assert (code, stderr) == (0, "")
+    assert [(line["protocol"], line["offset"]) for line in map(json.loads, out.splitlines())] == [
+        ("tcp", 0),
+        ("udp", 0),
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -164,10 +177,7 @@ def test_root_becomes_nobody_who_may_not_write_everywhere(capture: Path, tmp_pat
         ("arkime__https-connect", "http-connect"), ("zeek__get-to-ssh-server", "ssh-banner"),
     ],
 )  # fmt: skip
-def test_our_rules_find_what_recorded_tunnels_show(
-    shared_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, rule: str
-) -> None:
+def test_our_rules_find_what_recorded_tunnels_show(shared_dir: Path, name: str, rule: str) -> None:
     path = shared_dir / "data/a_tunnel" / f"{name}.pcap"
-    monkeypatch.setattr(MODULE, "batches", lambda *_: assembled([path]))
     done = CliRunner().invoke(main, ["grep", "-r", str(path), "--rules", "starter", "--json", "-u", "root"])
     assert rule in {json.loads(line)["pattern"] for line in done.stdout.splitlines()}, done.output

@@ -1,24 +1,25 @@
-"""``tunnelwatch-sensor streams`` as a user runs it, over the assembler of tests."""
+"""``tunnelwatch-sensor streams`` as a user runs it."""
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-import streams_program
 from packets import ACK, CLIENT, FIN, SERVER, SYN, T0, S, ethernet, ipv6, pcap, tcp, tcp_frame
-from programs import AS_ROOT, error_line, run, running
+from programs import AS_ROOT, SENSOR, error_line, run, running
 
-PROGRAM = (sys.executable, streams_program.__file__, "streams")
+PROGRAM = (SENSOR, "streams")
 OUT, BACK = "010.001.001.009.01025-010.001.002.002.03128", "010.001.002.002.03128-010.001.001.009.01025"
 V6_FRAME = ethernet(ipv6("2001:db8::1", "2001:db8::2", 6, tcp(1, 2, ACK, b"six", seq=1)))
 DATA = pcap(
@@ -174,7 +175,8 @@ def test_what_cannot_be_done_is_one_line(capture: Path, words: list[str], code: 
 
 
 def test_what_came_before_damage_is_recorded(capture: Path) -> None:
-    damaged = capture.rename(capture.with_name("damaged.pcap"))
+    damaged = capture.with_name("damaged.pcap")
+    damaged.write_bytes(DATA + b"cut")
     code, _, err = streams(damaged, "-o", damaged.parent / "out")
     assert code == 1
     assert "is cut off" in error_line(err)
@@ -182,15 +184,26 @@ def test_what_came_before_damage_is_recorded(capture: Path) -> None:
     assert len([*ET.parse(damaged.parent / "out/report.xml").iter("fileobject")]) == 2
 
 
-def test_after_a_signal_files_and_report_are_whole(capture: Path) -> None:
-    waits = capture.rename(capture.with_name("waits.pcap"))
-    with running(*PROGRAM, *AS_ROOT, str(waits), "-o", str(waits.parent / "out")) as program:
-        program.wait_for("waiting")
-        program.process.send_signal(signal.SIGINT)
-        assert program.process.wait(20) == 1
+def all_read(pipe: int) -> None:
+    """Wait until nothing is left in a pipe."""
+    end = time.monotonic() + 20
+    while fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_after_a_signal_files_and_report_are_whole(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.fifo")
+    with running(*PROGRAM, *AS_ROOT, str(tmp_path / "a.fifo"), "-o", str(tmp_path / "out")) as program:
+        with (tmp_path / "a.fifo").open("wb", buffering=0) as pipe:
+            for data in (DATA, b"more"):  # what comes after it is read when it was taken
+                pipe.write(data)
+                all_read(pipe.fileno())
+            program.process.send_signal(signal.SIGINT)
+            assert program.process.wait(20) == 1
         program.wait_for("stopped by a signal")
-    assert found(waits.parent / "out") == FILES
-    assert len([*ET.parse(waits.parent / "out/report.xml").iter("fileobject")]) == 2
+    assert found(tmp_path / "out") == FILES
+    assert len([*ET.parse(tmp_path / "out/report.xml").iter("fileobject")]) == 2
 
 
 def test_a_reader_that_leaves_is_no_error(capture: Path) -> None:

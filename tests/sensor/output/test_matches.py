@@ -6,10 +6,10 @@ import json
 from base64 import b64decode
 
 import pytest
+from capture_events import T0, began
 from hypothesis import given
 from hypothesis import strategies as st
 from signatures import pattern
-from capture_events import T0, began
 
 from sensor.match.stream import Match
 from sensor.output.matches import (

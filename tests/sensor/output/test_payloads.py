@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from capture_events import T0, S, began
 from hypothesis import given
 from hypothesis import strategies as st
-from capture_events import T0, S, began
 
 from common.errors import UserError
 from sensor.output.payloads import KeptPayload, PayloadFiles, payload_name

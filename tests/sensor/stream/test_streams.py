@@ -73,6 +73,15 @@ def test_bytes_that_follow_each_other_are_one_event_until_they_are_taken() -> No
     assert streams.drain() == [Data(1, OUT, 4, T0 + 3 * S, b"ef")]
 
 
+def test_each_packet_and_each_datagram_may_be_an_event_of_its_own() -> None:
+    talk = followed(Streams(apart=True)).out(1, ACK, b"cd", seq=103).out(2, ACK, b"ab", seq=101)
+    assert [event.data for event in ended(talk) if isinstance(event, Data)] == [b"ab", b"cd"]
+    table = FlowTable(streams=Streams(datagrams=True))
+    for data in (b"one", b"two"):
+        table.feed_frame(1, T0, ethernet(ipv4(CLIENT[0], SERVER[0], 17, udp(1025, 53, data))))
+    assert [event.data for event in ended(Conversation(table)) if isinstance(event, Data)] == [b"one", b"two"]
+
+
 @pytest.mark.parametrize(
     ("segments", "expected"),
     [

@@ -6,10 +6,10 @@ import base64
 import json
 
 import pytest
+from assembled import Talk, began
 from hypothesis import given
 from hypothesis import strategies as st
 from packets import T0, S
-from streams import Talk, began
 
 from sensor.stream.events import CLIENT, Data, Ended, Event
 from sensor.streams.console import Console, Options, hex_lines, in_base64, json_form, safe, strip, text_form

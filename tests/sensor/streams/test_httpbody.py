@@ -10,9 +10,9 @@ from pathlib import Path
 
 import brotli
 import pytest
+from assembled import Talk, assembled
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import Talk, assembled
 
 from common.errors import UserError
 from sensor.stream.events import SERVER, Event

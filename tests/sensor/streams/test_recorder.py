@@ -7,10 +7,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from assembled import Talk, assembled, began
 from hypothesis import given
 from hypothesis import strategies as st
 from packets import T0, S
-from assembled import Talk, assembled, began
 
 from common.addresses import address_text
 from sensor.stream.events import CLIENT, SERVER, Data, Ended, Event, Gap

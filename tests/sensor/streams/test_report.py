@@ -7,11 +7,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from assembled import Talk, began
 from disks import disk
 from hypothesis import given
 from hypothesis import strategies as st
 from packets import T0, S
-from streams import Talk, began
 
 from common.errors import UserError
 from sensor.stream.events import CLIENT, SERVER

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from streams import Talk
+from assembled import Talk
 
 from common.errors import UserError
 from sensor.stream.events import Event
