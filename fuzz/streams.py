@@ -20,7 +20,7 @@ def limits(dice: random.Random) -> dict[str, Any] | None:
         "held_pieces": dice.choice((1, 3, 256)),
         "total_bytes": dice.choice((0, 1_000, 100_000, 1 << 26)),
         "most_bytes": dice.choice((0, 0, 1, 2_000)),
-        "head_bytes": dice.choice((0, 0, 0, 1, 2_048)),
+        "apart": dice.random() < 0.25,
         "datagrams": dice.random() < 0.5,
     }
 

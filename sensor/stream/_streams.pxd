@@ -15,7 +15,6 @@ cdef struct Held:
 cdef struct Half:
     # One direction.
     uint64_t offset             # of what comes next, in the stream
-    uint8_t* head               # its first bytes, where only these are wanted: offset bytes, up to head_bytes
     Held* first                 # in ascending order, without overlaps
     uint32_t next_sequence
     uint32_t held_bytes
@@ -54,7 +53,7 @@ cdef struct Note:
 @cython.final
 cdef class Streams:
     # settings
-    cdef readonly uint32_t held_bytes, held_pieces, head_bytes
+    cdef readonly uint32_t held_bytes, held_pieces
     cdef readonly uint64_t total_bytes, most_bytes
     cdef readonly bint datagrams, apart
     # counters
@@ -74,8 +73,6 @@ cdef class Streams:
     cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason) noexcept nogil
     cdef void discard(self, Assembly* assembly) noexcept nogil
     cdef relieve(self)
-    cdef void drop_half(self, Half* half) noexcept nogil
-    cdef void put_head(self, Half* half, const uint8_t* data, uint64_t length) noexcept nogil
     cdef Note* note(self, uint64_t flow_id, uint8_t kind, int64_t time_ns) noexcept nogil
     cdef uint8_t* room(self, uint64_t length) noexcept nogil
     cdef void put(self, Assembly* assembly, uint8_t side, const uint8_t* data, uint64_t length,

@@ -5,7 +5,6 @@ class Streams:
     held_pieces: int
     total_bytes: int
     most_bytes: int
-    head_bytes: int
     datagrams: bool
     apart: bool
     followed: int
@@ -22,7 +21,6 @@ class Streams:
         held_pieces: int = ...,
         total_bytes: int = ...,
         most_bytes: int = ...,
-        head_bytes: int = ...,
         datagrams: bool = ...,
         apart: bool = ...,
     ) -> None: ...

@@ -46,9 +46,8 @@ cdef class Streams:
     """Follows the payload of a FlowTable's flows: ``FlowTable(streams=Streams())``, then ``drain`` after each stretch.
 
     ``held_bytes`` and ``held_pieces`` bound what one direction holds, ``total_bytes`` what all do.  ``most_bytes``
-    is how much of a direction is handed out, 0 for all.  With ``head_bytes`` nothing is handed out, and so many first
-    bytes of each direction, without gaps, are kept for the table to look at.  With ``datagrams`` the payload of UDP,
-    ICMP and all else is handed out too.  With ``apart`` each packet's bytes are an event of their own.
+    is how much of a direction is handed out, 0 for all.  With ``datagrams`` the payload of UDP, ICMP and all else is
+    handed out too.  With ``apart`` each packet's bytes are an event of their own.
     """
 
     def __cinit__(
@@ -58,7 +57,6 @@ cdef class Streams:
         uint32_t held_pieces=256,
         uint64_t total_bytes=1 << 26,
         uint64_t most_bytes=0,
-        uint32_t head_bytes=0,
         bint datagrams=False,
         bint apart=False,
     ):
@@ -67,8 +65,7 @@ cdef class Streams:
         self.held_bytes = held_bytes
         self.held_pieces = held_pieces
         self.total_bytes = total_bytes
-        self.most_bytes = head_bytes or most_bytes
-        self.head_bytes = head_bytes
+        self.most_bytes = most_bytes
         self.datagrams = datagrams
         self.apart = apart
         self.stash = []
@@ -98,8 +95,6 @@ cdef class Streams:
         memset(assembly, 0, sizeof(Assembly))
         assembly.flow_id = names.flow_id
         self.followed += 1
-        if self.head_bytes:
-            return assembly
         note = self.note(names.flow_id, BEGAN, names.start_ns)
         if note == NULL:
             free(assembly)
@@ -171,9 +166,6 @@ cdef class Streams:
         """Hand out what is held, with its gaps, and the end; the assembly is gone."""
         cdef Note* note
         cdef uint8_t side
-        if self.head_bytes:
-            self.discard(assembly)
-            return
         for side in range(2):
             while assembly.half[side].first != NULL:
                 self.give_up(assembly, side)
@@ -183,16 +175,10 @@ cdef class Streams:
         free(assembly)
 
     cdef void discard(self, Assembly* assembly) noexcept nogil:
-        """Free an assembly that nobody wants any more."""
-        self.drop_half(&assembly.half[0])
-        self.drop_half(&assembly.half[1])
+        """Free an assembly whose table is going."""
+        self.drop_held(&assembly.half[0])
+        self.drop_held(&assembly.half[1])
         free(assembly)
-
-    cdef void drop_half(self, Half* half) noexcept nogil:
-        self.drop_held(half)
-        free(half.head)
-        half.head = NULL
-        half.full = True
 
     # -- what is held ----------------------------------------------------------------------------
 
@@ -319,11 +305,6 @@ cdef class Streams:
             half.full = True
             wanted = self.most_bytes - half.offset if half.offset < self.most_bytes else 0
             self.cut_bytes += length - wanted
-        if self.head_bytes:
-            self.put_head(half, data, wanted)
-            half.next_sequence += <uint32_t> length
-            half.offset += wanted
-            return
         room = self.room(wanted)
         note = NULL if room == NULL else self.data_note(assembly, side, time_ns)
         if note == NULL:
@@ -336,15 +317,6 @@ cdef class Streams:
         self.data_bytes += wanted
         half.next_sequence += <uint32_t> length
         half.offset += length
-
-    cdef void put_head(self, Half* half, const uint8_t* data, uint64_t length) noexcept nogil:
-        if half.head == NULL:
-            half.head = <uint8_t*> malloc(self.head_bytes)
-        if half.head == NULL:
-            self.lost += 1
-            half.full = True
-            return
-        memcpy(half.head + half.offset, data, length)
 
     cdef Note* data_note(self, Assembly* assembly, uint8_t side, int64_t time_ns) noexcept nogil:
         """Return the event that bytes go into: the last one when they continue it."""
@@ -367,13 +339,8 @@ cdef class Streams:
     cdef void skip(self, Assembly* assembly, uint8_t side, uint64_t length, int64_t time_ns) noexcept nogil:
         """Hand out a gap."""
         cdef Half* half = &assembly.half[side]
-        cdef Note* note
+        cdef Note* note = self.note(assembly.flow_id, GAP, time_ns)
         self.gap_bytes += length
-        if self.head_bytes:
-            half.full = True        # what comes behind a gap is no head
-            self.drop_held(half)
-            return
-        note = self.note(assembly.flow_id, GAP, time_ns)
         half.next_sequence += <uint32_t> length
         if note != NULL:
             note.direction = side
