@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import importlib.metadata
 import os
@@ -42,14 +43,26 @@ def extensions(settings: dict[str, Any]) -> list[str]:
 @pytest.fixture(scope="session")
 def wheel(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built without a network from a copy of the tree without anything that was built in it."""
-    source = tmp_path_factory.mktemp("source")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all who run tests at the same time
+    with (shared / "wheel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "wheel").exists():
+            _build_wheel(repo_root, tmp_path_factory.mktemp("wheel"), shared / "wheel")
+    (path,) = (shared / "wheel").glob("*.whl")
+    return path
+
+
+def _build_wheel(repo_root: Path, scratch: Path, target: Path) -> None:
+    source = scratch / "source"
+    source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(repo_root / name, source)
     for package in PACKAGES:
         shutil.copytree(
             repo_root / package, source / package, ignore=shutil.ignore_patterns("*.so", "*.c", "*.html", "__pycache__")
         )
-    target = tmp_path_factory.mktemp("wheel")
     command: list[str | Path] = [
         sys.executable,
         "-m",
@@ -59,15 +72,14 @@ def wheel(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-deps",
         "--no-index",
         "-w",
-        target,
+        scratch / "made",
         ".",
     ]
     result = subprocess.run(
         command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=os.environ
     )
     assert result.returncode == 0, result.stdout
-    (path,) = target.glob("*.whl")
-    return path
+    (scratch / "made").rename(target)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +95,7 @@ def metadata(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(name).decode())
 
 
-_BUILD = [pytest.mark.slow, pytest.mark.timeout(300)]
+_BUILD = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class TestWheel:
