@@ -83,9 +83,9 @@ def build() -> Path:
 
 
 def _sources() -> Iterator[Path]:
-    for package in ("sensor", "fuzz"):
-        for suffix in ("pyx", "pxd"):
-            yield from sorted(path for path in (ROOT / package).rglob(f"*.{suffix}") if SCRATCH not in path.parents)
+    for suffix in ("pyx", "pxd"):
+        yield from sorted((ROOT / "sensor").rglob(f"*.{suffix}"))
+        yield from sorted(HERE.glob(f"*.{suffix}"))  # not below: others come and go in SCRATCH
 
 
 def _digest() -> str:
