@@ -27,7 +27,7 @@ from sensor.output.matches import Context, match_json, match_line, unmatched_jso
 from sensor.output.payloads import PayloadFiles
 from sensor.stream._streams import Streams
 from sensor.stream.events import Began
-from sensor.stream.reading import batches
+from sensor.stream.reading import batches, left_out
 
 _FOUND, _NONE, _ERROR = 0, 1, 2
 _MAX_LINES = 100
@@ -123,13 +123,14 @@ def _grep(options: dict[str, Any], expression: str) -> int:
     files = PayloadFiles(directory) if directory is not None else None
     if user is not None:
         _give_up_root(user, directory, files)
+    streams = Streams(datagrams=True)
     watch = Stopwatch()
     run = Grep(patterns, _report(options, sys.stdout.write), _settings(options), files=files, stopwatch=watch)
     failure: UserError | None = None
     try:
         with _ticking(watch), closing(opened):
             try:
-                for events in batches(options["inputs"], expression, Streams(datagrams=True), opened.open):
+                for events in batches(options["inputs"], expression, streams, opened.open):
                     run.take(events)
                     sys.stdout.flush()
             except UserError as error:
@@ -139,6 +140,8 @@ def _grep(options: dict[str, Any], expression: str) -> int:
         if files is not None:
             files.close()
     _say_what_was_left_out(run, files)
+    if line := left_out(streams):
+        say(line)
     if failure is not None:
         raise failure
     return _FOUND if run.selected else _NONE

@@ -24,7 +24,7 @@ from sensor.cli.options import one_filter, user_to_run_as
 from sensor.cli.read import split_words
 from sensor.service import NORMAL
 from sensor.stream._streams import Streams
-from sensor.stream.reading import batches
+from sensor.stream.reading import batches, left_out
 from sensor.streams.console import Console, Options, in_base64, json_form, strip, text_form
 from sensor.streams.files import OutputFiles, make_directory
 from sensor.streams.httpbody import Bodies
@@ -115,13 +115,16 @@ def streams(context: click.Context, /, words: tuple[str, ...], **options: Any) -
     user = user_to_run_as({"user": options["user"], "verbose": False, "level": NORMAL if wanted.talks else 0})
     stop = Stop()
     with stop.signals(), closing(OpenInputs(files if user is not None else [])) as inputs:
-        events = batches(files, expression, Streams(apart=wanted.prints), inputs.open)
+        source = Streams(apart=wanted.prints)
+        events = batches(files, expression, source, inputs.open)
         takers = _takers(wanted, options, files, user)
         try:
             run(events, takers, stop)
         finally:
             if wanted.talks:
                 say(account(takers))
+            if line := left_out(source):
+                say(line)
     if stop.asked:
         say("stopped by a signal; what was read until then counts")
         context.exit(1)

@@ -35,6 +35,13 @@ def batches(
         raise CaptureFileError("; ".join(errors))
 
 
+def left_out(streams: Streams) -> str:
+    """Return a line about payload that is in no event, nothing where there is none."""
+    counts = {"segments too far ahead": streams.far, "pieces without memory for them": streams.lost}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"not in streams: {told}" if told else ""
+
+
 def _drained(table: FlowTable, streams: Streams) -> Iterator[list[Event]]:
     table.drain_blocks()  # the records are not wanted
     if events := streams.drain():

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from packets import ACK, CLIENT, SERVER, SYN, T0, S, pcap, tcp_frame
+from programs import AS_ROOT, SENSOR, run
 
 from sensor.capture.pcapfile import CaptureFileError
 from sensor.stream._streams import Streams
 from sensor.stream.events import Began, Data, Ended, Event
-from sensor.stream.reading import batches
+from sensor.stream.reading import batches, left_out
 
 
 def capture(path: Path, *frames: bytes, at_s: int = 0) -> str:
@@ -65,3 +66,14 @@ def test_many_events_come_in_batches(tmp_path: Path) -> None:
     sizes = [len(batch) for batch in batches([name], "", Streams())]
     assert sum(sizes) == 20000 * 5  # begun, two pieces with a gap between them, ended
     assert max(sizes) < 40_000
+
+
+def test_what_is_in_no_event_is_told(tmp_path: Path) -> None:
+    streams = Streams()
+    name = capture(tmp_path / "1.pcap", syn(1025), data(1025, b"ab"), data(1025, b"x", 200 + (1 << 30)))
+    assert left_out(streams) == ""
+    assert [event for batch in batches([name], "", streams) for event in batch]
+    assert left_out(streams) == "not in streams: 1 segments too far ahead"
+    for command in (("streams", name, "-o", str(tmp_path / "out"), "-q"), ("grep", "-a", "ab", "-r", name)):
+        _, _, stderr = run(SENSOR, *command, *AS_ROOT)
+        assert stderr.splitlines()[-1] == "not in streams: 1 segments too far ahead"
