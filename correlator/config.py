@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from common.link import DEFAULT_PORT
 from correlator.detect.alarm import Severity
+from correlator.detect.settings import DetectSettings
 
 Limit = Annotated[int, Meta(ge=0, le=1 << 62)]
 DAY_S: Final = 86_400
@@ -115,6 +116,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     retention: RetentionSettings = RetentionSettings()
     thresholds: Thresholds = Thresholds()
+    detect: DetectSettings = DetectSettings()
     sensors: SensorLimits = SensorLimits()
     serve: ServeSettings = ServeSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -17,6 +17,7 @@ from common.keys import KeyPair
 from common.metrics import Metric, MetricsServer
 from common.notify import Notifier
 from correlator.config import Settings
+from correlator.detection import AT_ONCE, Detection
 from correlator.ingest.gate import Gate
 from correlator.ingest.peers import Delivery, Message, Peers
 from correlator.ingest.pipeline import Pipeline
@@ -33,6 +34,7 @@ from correlator.watch import Watch
 _POLL_MS: Final = 250
 _RETRY_S: Final = 0.5
 _COMPLAIN_EVERY_S: Final = 60.0
+_DETECT_EVERY_S: Final = 60.0
 
 Say = Callable[[str], None]
 
@@ -51,6 +53,8 @@ class Service:
         self._pipeline = Pipeline(writer, settings.thresholds, settings.sensors)
         self._watch = Watch(writer, settings.sensors, time.time_ns(), time.monotonic_ns())
         self._upkeep = Upkeep(store, settings.retention, time.monotonic_ns())
+        self._detection = Detection(store, settings.detect) if settings.detect.enabled else None
+        self._detect_at = time.monotonic() + _DETECT_EVERY_S
         receiver = self._pipeline.receiver
         self._peers = Peers(settings.serve.max_sensors, receiver.open_run, self._pipeline.mark, receiver.knows)
         self._notifier = Notifier()
@@ -115,6 +119,7 @@ class Service:
             with uncollected():  # decoding makes as many objects as storing
                 self._take(link, messages)
         self._look_after_sensors()
+        self._detect()
         self._look_after_store(quiet=not messages)
 
     def _take(self, link: Link, messages: Sequence[Message]) -> None:
@@ -136,6 +141,20 @@ class Service:
             return
         for alarm in alarms:
             self._say(f"alarm: {alarm.message}")
+
+    def _detect(self) -> None:
+        """Look at some of what is new, once a minute and as often as it takes to keep up."""
+        if self._detection is None or time.monotonic() < self._detect_at:
+            return
+        try:
+            done = self._detection.step()
+        except StoreUnavailableError as error:
+            self._complain(f"waiting: {error}")
+            return
+        if done.records < AT_ONCE:
+            self._detect_at = time.monotonic() + _DETECT_EVERY_S
+        if done.alarms:
+            self._say(f"{done.alarms} new alarms: 'tunnelwatch alarms' shows them")
 
     def _look_after_store(self, *, quiet: bool) -> None:
         try:

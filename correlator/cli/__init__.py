@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "clients": "views",
     "config": "config",
     "db": "db",
+    "detect": "detect",
     "evolution": "evolution",
     "flows": "flows",
     "import": "import_",

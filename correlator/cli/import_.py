@@ -18,6 +18,7 @@ from common.records import FlowRecord
 from common.textrecords import protocol_name
 from common.timespan import iso_time, seconds
 from correlator.cli.options import Place, built_by, warn_if_built_otherwise, with_place
+from correlator.detection import Detection
 from correlator.ingest.importer import Advance, Importer
 from correlator.ingest.inputs import STDIN, Input, opened
 from correlator.ingest.pipeline import Pipeline, Stored
@@ -65,8 +66,10 @@ def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool)
                 failed += 1
                 say(f"error: {error}")
             complaints.end(name)
+        found = Detection(store, settings.detect).run().alarms if settings.detect.enabled else 0
     tally = importer.tally
-    alarms = f", {tally.new_alarms} new alarms" if tally.new_alarms else ""
+    new_alarms = tally.new_alarms + found
+    alarms = f", {new_alarms} new alarms" if new_alarms else ""
     torn = f", {tally.torn} cut off at the end" if tally.torn else ""
     say(f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}")
     if failed or tally.bad:

@@ -275,6 +275,31 @@ CREATE TABLE alarms (
 CREATE INDEX alarms_time ON alarms (time_ns);
 """
 
+# What detection remembers; state is msgpack. A channel's peer is a name where there is one, else the server's address.
+_DETECTION: Final = """
+CREATE TABLE detect_channels (
+    client TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    protocol INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    log10_odds REAL NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (client, peer, port, protocol)
+) WITHOUT ROWID;
+CREATE INDEX detect_channels_last ON detect_channels (last_ns);
+
+-- The flows that no record has ended.
+CREATE TABLE detect_flows (
+    sensor TEXT NOT NULL,
+    flow_id INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (sensor, flow_id)
+) WITHOUT ROWID;
+CREATE INDEX detect_flows_last ON detect_flows (last_ns);
+"""
+
 # For people with sqlite-utils or Datasette. With exactly one MAX(), SQLite takes the bare columns from
 # that row, so state, reason and host are those of the flow's last part.
 _FLOWS_VIEW: Final = """
@@ -309,5 +334,13 @@ GROUP BY r.sensor_id, r.flow_id;
 def tables(db: Database) -> None:
     """Create the tables of the first release."""
     for statement in f"{_TABLES}{_ROLLUPS}{_HOST_ROLLUPS}{_ALARMS}{_FLOWS_VIEW}".split(";\n"):
+        if statement.strip():
+            db.conn.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def detection(db: Database) -> None:
+    """Create what detection remembers in."""
+    for statement in _DETECTION.split(";\n"):
         if statement.strip():
             db.conn.execute(statement)

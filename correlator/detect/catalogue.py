@@ -1,0 +1,24 @@
+"""All tests for symptoms, and the catalogue of what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from common.records import FlowRecord
+from correlator.detect.channel import Channel, Surroundings
+from correlator.detect.settings import DetectSettings
+from correlator.detect.symptom import Catalogue, Sight
+from correlator.detect.symptoms import duration
+
+CATALOGUE: Final = Catalogue.of(duration.SYMPTOMS)
+
+
+def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:  # noqa: ARG001
+    """Yield what the tests of single flows answer; the record is of the flow so far, its parts merged."""
+    yield from ()
+
+
+def of_channel(channel: Channel, around: Surroundings, settings: DetectSettings) -> Iterator[Sight]:
+    """Yield what the tests of channels answer."""
+    yield from duration.of_channel(channel, around, settings.duration)

@@ -1,0 +1,20 @@
+"""[detect]: the settings of detection; each kind of symptom has its own section."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from correlator.detect.symptoms.duration import DurationLimits
+
+
+class DetectSettings(Struct, frozen=True, kw_only=True):
+    """[detect]: how symptoms become alarms."""
+
+    enabled: bool = True
+    protocols: tuple[Annotated[int, Meta(ge=0, le=255)], ...] = (6,)
+    prior: Annotated[float, Meta(gt=0, lt=1)] = 1e-4
+    window_s: Annotated[int, Meta(ge=3600, le=30 * 86_400)] = 86_400
+    log10_lr: dict[str, Annotated[float, Meta(ge=-3, le=5)]] = {}
+    duration: DurationLimits = DurationLimits()

@@ -1,0 +1,1 @@
+"""Tests for symptoms, a module for each kind: flows and channels in, sights out."""

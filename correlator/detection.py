@@ -1,0 +1,114 @@
+"""Detection over a store: new records in traffic time's order, a slice at a time, each slice one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from common.timespan import NS_PER_S
+from correlator.detect.alarm import Alarm
+from correlator.detect.channel import Channel, key_of
+from correlator.detect.fold import Taken, alarm_of, fold, judged
+from correlator.detect.settings import DetectSettings
+from correlator.store import detection
+from correlator.store.alarms import store_alarms
+from correlator.store.database import Store, explained, immediate
+
+AT_ONCE: Final = 20_000
+"""Records that are in memory at once."""
+_SLICE_NS: Final = 60 * NS_PER_S
+_MOST_SLICES: Final = 20
+_FORGET_AFTER_NS: Final = 30 * 86_400 * NS_PER_S
+_end: Final = attrgetter("record.end_ns")
+
+
+class Progress(NamedTuple):
+    """What detection did."""
+
+    records: int
+    alarms: int
+    """Alarms that are new."""
+
+
+class Detection:
+    """Looks at the records of a store that is open for writing, those that came since the last time."""
+
+    def __init__(self, store: Store, settings: DetectSettings) -> None:
+        self._conn = store.conn
+        self._path = store.path
+        self._gap_ns = store.built.channel_gap_ns
+        self._settings = settings
+
+    def begin_anew(self) -> None:
+        """Forget what was seen, so that the next steps look at all that is stored; UserError in one line."""
+        try:
+            with immediate(self._conn):
+                detection.forget_all(self._conn)
+        except sqlite3.DatabaseError as error:
+            raise explained(self._path, error) from error
+
+    def run(self) -> Progress:
+        """Look at everything that is new; UserError in one line."""
+        total = Progress(0, 0)
+        while (done := self.step()).records:
+            total = Progress(total.records + done.records, total.alarms + done.alarms)
+        return total
+
+    def step(self) -> Progress:
+        """Look at some of what is new, nothing when there is nothing; UserError in one line."""
+        try:
+            return self._step()
+        except sqlite3.DatabaseError as error:
+            raise explained(self._path, error) from error
+
+    def _step(self) -> Progress:
+        if not detection.is_current(self._conn):
+            self.begin_anew()
+        seen, last = detection.waiting(self._conn)
+        until = min(last, seen + AT_ONCE)
+        if until <= seen:
+            return Progress(0, 0)
+        with immediate(self._conn):
+            records = [
+                taken
+                for taken in detection.new_records(self._conn, seen, until)
+                if taken.record.protocol in self._settings.protocols
+            ]
+            alarms = [alarm for some in _slices(records) for alarm in self._look(some)]
+            new = store_alarms(self._conn, alarms)
+            detection.note_seen(self._conn, until)
+        return Progress(until - seen, new)
+
+    def _look(self, records: Sequence[Taken]) -> list[Alarm]:
+        """Fold a slice of records, and judge the channels that changed."""
+        keys = {key_of(taken.record) for taken in records}
+        flows = {(taken.sensor, taken.record.flow_id) for taken in records if taken.record.part}
+        memory = detection.remembered(self._conn, keys, flows)
+        changed = fold(records, memory, self._settings, self._gap_ns)
+        now_ns = records[-1].record.end_ns
+        around = detection.Neighbourhood(self._conn)
+        alarms: list[Alarm] = []
+        kept: list[tuple[Channel, float]] = []
+        for key in sorted(changed):
+            channel = memory.channels[key]
+            judgement, sightings = judged(channel, around.of(channel, now_ns), self._settings)
+            kept.append((channel, judgement.log10_odds))
+            if severity := judgement.severity:
+                alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings.prior))
+        detection.keep_channels(self._conn, kept)
+        detection.keep_flows(self._conn, memory, flows)
+        return alarms
+
+
+def _slices(records: list[Taken]) -> Iterator[list[Taken]]:
+    """Yield records in the order of their ends, at least a minute of traffic's time at once."""
+    if not records:
+        return
+    records.sort(key=_end)
+    first, last = _end(records[0]), _end(records[-1])
+    length = max(_SLICE_NS, (last - first) // _MOST_SLICES + 1)
+    for _, some in groupby(records, key=lambda taken: (_end(taken) - first) // length):
+        yield list(some)
