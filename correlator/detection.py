@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
 from correlator.detect.alarm import Alarm
@@ -15,7 +14,7 @@ from correlator.detect.fold import Taken, alarm_of, fold, judged
 from correlator.detect.settings import DetectSettings
 from correlator.store import detection
 from correlator.store.alarms import store_alarms
-from correlator.store.database import Store, explained, immediate
+from correlator.store.database import Store
 
 AT_ONCE: Final = 20_000
 """Records that are in memory at once."""
@@ -37,18 +36,13 @@ class Detection:
     """Looks at the records of a store that is open for writing, those that came since the last time."""
 
     def __init__(self, store: Store, settings: DetectSettings) -> None:
-        self._conn = store.conn
-        self._path = store.path
-        self._gap_ns = store.built.channel_gap_ns
+        self._store = store
         self._settings = settings
 
     def begin_anew(self) -> None:
         """Forget what was seen, so that the next steps look at all that is stored; UserError in one line."""
-        try:
-            with immediate(self._conn):
-                detection.forget_all(self._conn)
-        except sqlite3.DatabaseError as error:
-            raise explained(self._path, error) from error
+        with detection.transaction(self._store) as conn:
+            detection.forget_all(conn)
 
     def run(self) -> Progress:
         """Look at everything that is new; UserError in one line."""
@@ -59,47 +53,43 @@ class Detection:
 
     def step(self) -> Progress:
         """Look at some of what is new, nothing when there is nothing; UserError in one line."""
-        try:
-            return self._step()
-        except sqlite3.DatabaseError as error:
-            raise explained(self._path, error) from error
-
-    def _step(self) -> Progress:
-        if not detection.is_current(self._conn):
-            self.begin_anew()
-        seen, last = detection.waiting(self._conn)
-        until = min(last, seen + AT_ONCE)
-        if until <= seen:
-            return Progress(0, 0)
-        with immediate(self._conn):
+        with detection.transaction(self._store) as conn:
+            if not detection.is_current(conn):
+                detection.forget_all(conn)
+            seen, last = detection.waiting(conn)
+            until = min(last, seen + AT_ONCE)
+            if until <= seen:
+                return Progress(0, 0)
             records = [
                 taken
-                for taken in detection.new_records(self._conn, seen, until)
+                for taken in detection.new_records(conn, seen, until)
                 if taken.record.protocol in self._settings.protocols
             ]
-            alarms = [alarm for some in _slices(records) for alarm in self._look(some)]
-            new = store_alarms(self._conn, alarms)
-            detection.note_seen(self._conn, until)
+            alarms = [alarm for some in _slices(records) for alarm in self._look(conn, some)]
+            new = store_alarms(conn, alarms)
+            detection.note_seen(conn, until)
+            if records:
+                detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
         return Progress(until - seen, new)
 
-    def _look(self, records: Sequence[Taken]) -> list[Alarm]:
+    def _look(self, conn: Any, records: Sequence[Taken]) -> list[Alarm]:
         """Fold a slice of records, and judge the channels that changed."""
         keys = {key_of(taken.record) for taken in records}
         flows = {(taken.sensor, taken.record.flow_id) for taken in records if taken.record.part}
-        memory = detection.remembered(self._conn, keys, flows)
-        changed = fold(records, memory, self._settings, self._gap_ns)
+        memory = detection.remembered(conn, keys, flows)
+        changed = fold(records, memory, self._settings, self._store.built.channel_gap_ns)
         now_ns = records[-1].record.end_ns
-        around = detection.Neighbourhood(self._conn)
+        around = detection.Neighbourhood(conn)
         alarms: list[Alarm] = []
         kept: list[tuple[Channel, float]] = []
         for key in sorted(changed):
             channel = memory.channels[key]
             judgement, sightings = judged(channel, around.of(channel, now_ns), self._settings)
-            kept.append((channel, judgement.log10_odds))
             if severity := judgement.severity:
-                alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings.prior))
-        detection.keep_channels(self._conn, kept)
-        detection.keep_flows(self._conn, memory, flows)
+                alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings))
+            kept.append((channel, judgement.log10_odds))
+        detection.keep_channels(conn, kept)
+        detection.keep_flows(conn, memory, flows)
         return alarms
 
 

@@ -27,7 +27,6 @@ UNTESTED: frozenset[str] = frozenset(
         "correlator.cli.output",
         "correlator.cli.summary",
         "correlator.detect.alarm",
-        "correlator.ingest.formats.detect",
         "correlator.ingest.formats.lines",
         "correlator.ingest.formats.textrows",
         "correlator.ingest.importer",

@@ -14,6 +14,7 @@ from correlator.detect.alarm import MAX_FLOWS
 from correlator.detect.symptom import Sight
 
 HOUR_NS: Final = 3600 * NS_PER_S
+DAY_NS: Final = 24 * HOUR_NS
 SLOT_NS: Final = 300 * NS_PER_S
 MAX_VISITS: Final = 101
 """So that there are 100 gaps between them."""
@@ -104,6 +105,9 @@ class Channel(Struct):
     """Five-minute slots in which something was sent, numbered since 1970, ascending."""
     latest_flows: list[str] = []
     sightings: dict[str, Sighting] = {}
+    alarm_day_ns: int = 0
+    """The day on which its alarm was raised that goes on, or the last one."""
+    alarm_last_ns: int = 0
 
     @property
     def key(self) -> Key:
@@ -129,7 +133,7 @@ class Channel(Struct):
             self.flows += 1
             self.session_flows += 1
             self.latest_flows = [*self.latest_flows, flow][-MAX_FLOWS:]
-            insort(self.visits, Visit(start_ns, end_ns, bytes_out, bytes_in))
+            insort(self.visits, Visit(record.flow_start_ns, end_ns, bytes_out, bytes_in))
             del self.visits[:-MAX_VISITS]
         else:
             self._extend_visit(record)
@@ -137,6 +141,16 @@ class Channel(Struct):
     def sighting(self, name: str) -> Sighting:
         """Return what is known of a symptom, made when it is new."""
         return self.sightings.setdefault(name, Sighting())
+
+    def alarmed(self, window_ns: int) -> int:
+        """Note that the channel is worth an alarm now; return the day on which that began.
+
+        What alarms again within the window is one and the same alarm.
+        """
+        if self.last_ns - self.alarm_last_ns > window_ns:
+            self.alarm_day_ns = self.last_ns - self.last_ns % DAY_NS
+        self.alarm_last_ns = max(self.alarm_last_ns, self.last_ns)
+        return self.alarm_day_ns
 
     def forget_before(self, time_ns: int) -> None:
         """Drop the symptoms that were last seen before a time."""

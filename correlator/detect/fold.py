@@ -21,7 +21,6 @@ from correlator.views.merge import merge_parts
 
 KIND: Final = "channel"
 RULE: Final = "tunnel"
-_DAY_NS: Final = 86_400 * NS_PER_S
 
 
 class Taken(NamedTuple):
@@ -100,9 +99,14 @@ def judged(
 
 
 def alarm_of(
-    channel: Channel, judgement: Judgement, sightings: Mapping[str, Sighting], severity: Severity, prior: float
+    channel: Channel,
+    judgement: Judgement,
+    sightings: Mapping[str, Sighting],
+    severity: Severity,
+    settings: DetectSettings,
 ) -> Alarm:
     """Return the alarm about a channel; its evidence adds up to the log-odds."""
+    prior = settings.prior
     evidence = (
         *_evidence(judgement, sightings),
         Evidence(
@@ -117,7 +121,7 @@ def alarm_of(
         kind=KIND,
         rule=RULE,
         subject=f"{channel.protocol}|{channel.client}|{channel.peer}|{channel.port}",
-        period_ns=channel.last_ns - channel.last_ns % _DAY_NS,
+        period_ns=channel.alarmed(settings.window_s * NS_PER_S),
         severity=severity,
         time_ns=channel.last_ns,
         sensor=None,

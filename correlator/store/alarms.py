@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from correlator.detect.alarm import MAX_FLOWS, Alarm, Evidence, alarm_id
+from correlator.detect.alarm import MAX_FLOWS, Alarm, Evidence, Severity, alarm_id
 from correlator.rows import AlarmRow, Selection
 
 _COLUMNS: Final = ", ".join(AlarmRow._fields)
@@ -108,10 +108,14 @@ def _fresh(alarm: Alarm) -> AlarmRow:
     )
 
 
+def _weight(row: AlarmRow, evidence: Iterable[Evidence]) -> tuple[int, float, list[float]]:
+    return Severity(row.severity).rank, row.probability or 0.0, [item.value for item in evidence]
+
+
 def _repeated(old: AlarmRow, alarm: Alarm) -> AlarmRow:
     """Return the stored alarm after one more sight of it: the larger value stands."""
     new = _fresh(alarm)
-    worse = [item.value for item in alarm.evidence] >= [item.value for item in evidence_of(old)]
+    worse = _weight(new, alarm.evidence) >= _weight(old, evidence_of(old))
     flows = list(dict.fromkeys([*flows_of(old), *alarm.flows]))[:MAX_FLOWS]
     return (new if worse else old)._replace(
         first_time_ns=min(old.first_time_ns, alarm.time_ns),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from common.timespan import NS_PER_S
 from correlator.detect.channel import Channel, Key, Surroundings
 from correlator.detect.fold import Memory, OpenFlow, Taken
 from correlator.store.columns import RECORD_EXPRESSIONS, record_of
+from correlator.store.database import Store, explained, immediate
 from correlator.store.details import Details
 from correlator.store.meta import note, noted
 
@@ -54,6 +56,16 @@ def _channel_decoder() -> msgspec.msgpack.Decoder[Channel]:
 @cache
 def _flow_decoder() -> msgspec.msgpack.Decoder[OpenFlow]:
     return msgspec.msgpack.Decoder(OpenFlow)
+
+
+@contextmanager
+def transaction(store: Store) -> Iterator[sqlite3.Connection]:
+    """Commit everything done inside, or nothing; UserError in one line."""
+    try:
+        with immediate(store.conn):
+            yield store.conn
+    except sqlite3.DatabaseError as error:
+        raise explained(store.path, error) from error
 
 
 def waiting(conn: sqlite3.Connection) -> tuple[int, int]:
