@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
 from correlator.detect.alarm import Alarm
-from correlator.detect.channel import Channel, key_of
+from correlator.detect.channel import Key, key_of
 from correlator.detect.fold import Taken, alarm_of, fold, judged
 from correlator.detect.settings import DetectSettings
 from correlator.store import detection
 from correlator.store.alarms import store_alarms
 from correlator.store.database import Store
+from correlator.store.writer import uncollected
 
 AT_ONCE: Final = 20_000
 """Records that are in memory at once."""
 _SLICE_NS: Final = 60 * NS_PER_S
-_MOST_SLICES: Final = 20
+_MOST_SLICES: Final = 5
 _FORGET_AFTER_NS: Final = 30 * 86_400 * NS_PER_S
 _end: Final = attrgetter("record.end_ns")
 
@@ -53,7 +54,7 @@ class Detection:
 
     def step(self) -> Progress:
         """Look at some of what is new, nothing when there is nothing; UserError in one line."""
-        with detection.transaction(self._store) as conn:
+        with uncollected(), detection.transaction(self._store) as conn:
             if not detection.is_current(conn):
                 detection.forget_all(conn)
             seen, last = detection.waiting(conn)
@@ -65,32 +66,29 @@ class Detection:
                 for taken in detection.new_records(conn, seen, until)
                 if taken.record.protocol in self._settings.protocols
             ]
-            alarms = [alarm for some in _slices(records) for alarm in self._look(conn, some)]
-            new = store_alarms(conn, alarms)
+            new = self._look(conn, records) if records else 0
             detection.note_seen(conn, until)
-            if records:
-                detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
         return Progress(until - seen, new)
 
-    def _look(self, conn: Any, records: Sequence[Taken]) -> list[Alarm]:
-        """Fold a slice of records, and judge the channels that changed."""
-        keys = {key_of(taken.record) for taken in records}
+    def _look(self, conn: Any, records: list[Taken]) -> int:
+        """Fold records, judge the channels that change, slice by slice, and keep all of it; return the new alarms."""
         flows = {(taken.sensor, taken.record.flow_id) for taken in records if taken.record.part}
-        memory = detection.remembered(conn, keys, flows)
-        changed = fold(records, memory, self._settings, self._store.built.channel_gap_ns)
-        now_ns = records[-1].record.end_ns
+        memory = detection.remembered(conn, {key_of(taken.record) for taken in records}, flows)
         around = detection.Neighbourhood(conn)
+        odds: dict[Key, float] = {}
         alarms: list[Alarm] = []
-        kept: list[tuple[Channel, float]] = []
-        for key in sorted(changed):
-            channel = memory.channels[key]
-            judgement, sightings = judged(channel, around.of(channel, now_ns), self._settings)
-            if severity := judgement.severity:
-                alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings))
-            kept.append((channel, judgement.log10_odds))
-        detection.keep_channels(conn, kept)
+        for some in _slices(records):
+            now_ns = some[-1].record.end_ns
+            for key in sorted(fold(some, memory, self._settings, self._store.built.channel_gap_ns)):
+                channel = memory.channels[key]
+                judgement, sightings = judged(channel, around.of(channel, now_ns), self._settings)
+                odds[key] = judgement.log10_odds
+                if severity := judgement.severity:
+                    alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings))
+        detection.keep_channels(conn, [(memory.channels[key], log10_odds) for key, log10_odds in odds.items()])
         detection.keep_flows(conn, memory, flows)
-        return alarms
+        detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
+        return store_alarms(conn, alarms)
 
 
 def _slices(records: list[Taken]) -> Iterator[list[Taken]]:

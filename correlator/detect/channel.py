@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -202,10 +203,13 @@ class Surroundings(NamedTuple):
     """How long records go back."""
 
 
+_text: Final = lru_cache(maxsize=65_536)(address_text)
+
+
 def key_of(record: FlowRecord) -> Key:
     """Return the channel that a flow belongs to."""
-    peer = record.host.lower() if record.host else address_text(record.server_ip)
-    return Key(address_text(record.client_ip), peer, record.server_port, record.protocol)
+    peer = record.host.lower() if record.host else _text(record.server_ip)
+    return Key(_text(record.client_ip), peer, record.server_port, record.protocol)
 
 
 def new_channel(record: FlowRecord) -> Channel:

@@ -6,13 +6,15 @@ import json
 import sqlite3
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from common.errors import UserError
-from common.records import FlowRecord
+from common.records import FlowRecord, fields_of
 from correlator.store.columns import DETAILS
 
 if sys.version_info >= (3, 14):
@@ -26,7 +28,14 @@ _KEPT: Final = 64  # blocks, for records in time's order are in few of them
 _MAX_BLOCK_BYTES: Final = 16 << 20
 _DEFAULTS: Final = tuple(FlowRecord._field_defaults.get(name) for name in DETAILS)
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(list[list[Any] | None]).decode
+_decode: Final = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+@cache
+def _column_decoders() -> dict[str, msgspec.msgpack.Decoder[list[Any] | None]]:
+    """Return what reads each field's column, arrays in it as tuples; made when first needed."""
+    kinds = {field.name: field.kind for field in fields_of(FlowRecord)}
+    return {name: msgspec.msgpack.Decoder(list[kinds[name].wire_type] | None) for name in DETAILS}  # type: ignore[misc]
 
 
 class _Block(NamedTuple):
@@ -85,9 +94,30 @@ class Details:
         if place >= block.records:
             return _DEFAULTS
         return tuple(
-            default if column is None else _frozen(column[place])
+            default if column is None else column[place]
             for column, default in zip(block.columns, _DEFAULTS, strict=True)
         )
+
+    def following(self) -> Callable[[int], tuple[Any, ...]]:
+        """Return what gives the details of records as ``of`` does, quicker where their ids ascend."""
+        block = _Block(0, 0, ())
+        rows: list[tuple[Any, ...]] = []
+
+        def of(record_id: int) -> tuple[Any, ...]:
+            nonlocal block, rows
+            place = record_id - block.first_record
+            if 0 <= place < len(rows):
+                return rows[place]
+            query = "SELECT max(first_record) FROM record_details WHERE first_record <= ?"
+            (first,) = self._conn.execute(query, (record_id,)).fetchone()
+            if first is None:
+                return _DEFAULTS
+            block = self._block(first)
+            rows = list(_rows(block))
+            place = record_id - first
+            return rows[place] if place < len(rows) else _DEFAULTS
+
+        return of
 
     def _block(self, first: int) -> _Block:
         if first in self._blocks:
@@ -107,7 +137,11 @@ class Details:
             self._names[fields] = json.loads(names)
         try:
             data = zstd.ZstdDecompressor().decompress(packed, _MAX_BLOCK_BYTES)
-            columns = dict(zip(self._names[fields], _decode(data), strict=True))
+            columns = {
+                name: _column_decoders()[name].decode(column)
+                for name, column in zip(self._names[fields], _decode(data), strict=True)
+                if name in _column_decoders()
+            }
         except (zstd.ZstdError, msgspec.MsgspecError, ValueError) as error:
             raise _damaged(first, records, error) from None
         if any(column is not None and len(column) != records for column in columns.values()):
@@ -115,10 +149,15 @@ class Details:
         return tuple(columns.get(name) for name in DETAILS)
 
 
+def _rows(block: _Block) -> Iterator[tuple[Any, ...]]:
+    """Return the values of each record of a block."""
+    columns = (
+        repeat(default, block.records) if column is None else column
+        for column, default in zip(block.columns, _DEFAULTS, strict=True)
+    )
+    return zip(*columns, strict=True)
+
+
 def _damaged(first: int, records: int, fact: object) -> UserError:
     numbers = f"{first} to {first + records - 1}"
     return UserError(f"the details of records {numbers} are damaged ({fact}): restore a copy of the database")
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from common.timespan import NS_PER_S
-from correlator.detect.channel import Channel, Key, Surroundings
+from correlator.detect.channel import Channel, Key, Surroundings, key_of
 from correlator.detect.fold import Memory, OpenFlow, Taken
 from correlator.store.columns import RECORD_EXPRESSIONS, record_of
 from correlator.store.database import Store, explained, immediate
@@ -76,9 +76,9 @@ def waiting(conn: sqlite3.Connection) -> tuple[int, int]:
 
 def new_records(conn: sqlite3.Connection, after: int, until: int) -> Iterator[Taken]:
     """Yield the records with ids after one and up to another."""
-    details = Details(conn)
+    details_of = Details(conn).following()
     for record_id, sensor, *plain in conn.execute(_NEW, (after, until)):
-        yield Taken(sensor, record_of(plain, details.of(record_id)))
+        yield Taken(sensor, record_of(plain, details_of(record_id)))
 
 
 def note_seen(conn: sqlite3.Connection, record_id: int) -> None:
@@ -87,14 +87,14 @@ def note_seen(conn: sqlite3.Connection, record_id: int) -> None:
 
 
 def remembered(conn: sqlite3.Connection, keys: Collection[Key], flows: Collection[tuple[str, int]]) -> Memory:
-    """Return what is remembered of these channels and flows."""
+    """Return what is remembered of these channels and flows, and of the channels that those flows are known by."""
     memory = Memory({}, {})
-    for key in keys:
-        if found := conn.execute(_CHANNEL, key).fetchone():
-            memory.channels[key] = _channel_decoder().decode(found[0])
     for name in flows:
         if found := conn.execute(_FLOW, name).fetchone():
             memory.flows[name] = _flow_decoder().decode(found[0])
+    for key in {*keys, *(key_of(flow.record) for flow in memory.flows.values())}:
+        if found := conn.execute(_CHANNEL, key).fetchone():
+            memory.channels[key] = _channel_decoder().decode(found[0])
     return memory
 
 
