@@ -20,7 +20,7 @@ from correlator.store.writer import uncollected
 AT_ONCE: Final = 20_000
 """Records that are in memory at once."""
 _SLICE_NS: Final = 60 * NS_PER_S
-_MOST_SLICES: Final = 5
+_LONGEST_SLICE_NS: Final = 3600 * NS_PER_S
 _FORGET_AFTER_NS: Final = 30 * 86_400 * NS_PER_S
 _end: Final = attrgetter("record.end_ns")
 
@@ -52,13 +52,13 @@ class Detection:
             total = Progress(total.records + done.records, total.alarms + done.alarms)
         return total
 
-    def step(self) -> Progress:
-        """Look at some of what is new, nothing when there is nothing; UserError in one line."""
+    def step(self, most: int = AT_ONCE) -> Progress:
+        """Look at so many records of what is new, or at nothing when there is nothing; UserError in one line."""
         with uncollected(), detection.transaction(self._store) as conn:
             if not detection.is_current(conn):
                 detection.forget_all(conn)
             seen, last = detection.waiting(conn)
-            until = min(last, seen + AT_ONCE)
+            until = min(last, seen + most)
             if until <= seen:
                 return Progress(0, 0)
             records = [
@@ -92,11 +92,11 @@ class Detection:
 
 
 def _slices(records: list[Taken]) -> Iterator[list[Taken]]:
-    """Yield records in the order of their ends, at least a minute of traffic's time at once."""
+    """Yield records in the order of their ends: of a minute of traffic's time, or of more where many came."""
     if not records:
         return
     records.sort(key=_end)
     first, last = _end(records[0]), _end(records[-1])
-    length = max(_SLICE_NS, (last - first) // _MOST_SLICES + 1)
+    length = max(_SLICE_NS, min(_LONGEST_SLICE_NS, (last - first) * len(records) // (2 * AT_ONCE)))
     for _, some in groupby(records, key=lambda taken: (_end(taken) - first) // length):
         yield list(some)

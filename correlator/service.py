@@ -17,7 +17,7 @@ from common.keys import KeyPair
 from common.metrics import Metric, MetricsServer
 from common.notify import Notifier
 from correlator.config import Settings
-from correlator.detection import AT_ONCE, Detection
+from correlator.detection import Detection
 from correlator.ingest.gate import Gate
 from correlator.ingest.peers import Delivery, Message, Peers
 from correlator.ingest.pipeline import Pipeline
@@ -35,6 +35,8 @@ _POLL_MS: Final = 250
 _RETRY_S: Final = 0.5
 _COMPLAIN_EVERY_S: Final = 60.0
 _DETECT_EVERY_S: Final = 60.0
+# A fifth of a second, for which sensors wait.
+_DETECT_AT_ONCE: Final = 4000
 
 Say = Callable[[str], None]
 
@@ -143,16 +145,17 @@ class Service:
             self._say(f"alarm: {alarm.message}")
 
     def _detect(self) -> None:
-        """Look at some of what is new, once a minute and as often as it takes to keep up."""
-        if self._detection is None or time.monotonic() < self._detect_at:
+        """Look at what is new once a minute, or for a quarter of the time while more waits than one look takes."""
+        began = time.monotonic()
+        if self._detection is None or began < self._detect_at:
             return
         try:
-            done = self._detection.step()
+            done = self._detection.step(_DETECT_AT_ONCE)
         except StoreUnavailableError as error:
             self._complain(f"waiting: {error}")
             return
-        if done.records < AT_ONCE:
-            self._detect_at = time.monotonic() + _DETECT_EVERY_S
+        now = time.monotonic()
+        self._detect_at = now + (_DETECT_EVERY_S if done.records < _DETECT_AT_ONCE else 3 * (now - began))
         if done.alarms:
             self._say(f"{done.alarms} new alarms: 'tunnelwatch alarms' shows them")
 

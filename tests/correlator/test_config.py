@@ -36,6 +36,7 @@ def test_the_example_has_every_key() -> None:
     for line in example().splitlines():
         if header := re.fullmatch(r"\[(.+)\]", line):
             section = header[1]
+            found |= {section} & keys(Settings)  # names that the user gives are in it
         elif setting := re.match(r"(\w+) = ", line):
             found.add(f"{section}.{setting[1]}")
     assert found == keys(Settings)
