@@ -39,6 +39,13 @@ class FlowConfig(msgspec.Struct, frozen=True, kw_only=True):
     home: tuple[str, ...] = ()
 
 
+class InspectConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether and how far it is told what connections carry."""
+
+    enabled: bool = True
+    memory_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=2**50)] = 64 << 20
+
+
 class AlarmConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one flow that raise an alarm on the sensor; 0 switches one off."""
 
@@ -95,6 +102,7 @@ class SensorConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = msgspec.field(default_factory=socket.gethostname)
     capture: CaptureConfig = CaptureConfig()
     flow: FlowConfig = FlowConfig()
+    inspect: InspectConfig = InspectConfig()
     alarm: AlarmConfig = AlarmConfig()
     statistics: StatisticsConfig = StatisticsConfig()
     log: LogConfig = LogConfig()

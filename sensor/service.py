@@ -20,6 +20,7 @@ from sensor.capture.live import Drops, LiveSource
 from sensor.capture.pcapfile import CaptureFileError, Opener, read_capture
 from sensor.config import SensorConfig, home_networks
 from sensor.flow._table import FlowTable
+from sensor.inspect._content import Inspector
 from sensor.metrics import metrics
 from sensor.output.fanout import Outputs
 from sensor.stats import drops_line, stats_line, take_stats
@@ -43,6 +44,7 @@ NORMAL, TRACE = 1, 10
 def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
     """Return an empty flow table with a fresh hash seed; flow ids count from the run's number."""
     flow = config.flow
+    inspector = Inspector(memory_bytes=config.inspect.memory_bytes) if config.inspect.enabled else None
     return FlowTable(
         active_timeout_ns=int(flow.active_timeout_s * _NS),
         tcp_attempt_timeout_ns=int(flow.tcp_attempt_timeout_s * _NS),
@@ -61,6 +63,7 @@ def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
         home=home_networks(flow),
         first_flow_id=run,
         seed=os.urandom(32),
+        inspector=inspector,
     )
 
 

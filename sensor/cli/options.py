@@ -75,6 +75,9 @@ _OPTIONS = (
     click.option("--sensor", "name", metavar="NAME", help="This sensor's name.  [default: the host's]"),
     click.option("--active-timeout", type=_SECONDS, metavar="S", help="Record open flows every S seconds; 0 = off."),
     click.option("--home", multiple=True, metavar="NET", help="Your network: its side is the client. Repeatable."),
+    click.option(
+        "--inspect/--no-inspect", "inspect", default=None, help="Tell what connections carry.  [default: inspect]"
+    ),
     click.option("--filter", "filter_option", metavar="EXPRESSION", help="The filter, instead of trailing words."),
     click.option("-f", "tcp_timeout", type=_ABOVE_ZERO, metavar="S", help="TCP timeout in seconds.  [default: 7200]"),
     click.option("-t", "interval", type=_SECONDS, metavar="S", help="Statistics every S seconds; 0 = only at the end."),
@@ -194,6 +197,7 @@ def effective_config(options: dict[str, Any]) -> SensorConfig:
             "tcp_timeout_s": options.get("tcp_timeout"),
             "home": tuple(options.get("home") or ()) or None,
         },
+        "inspect": {"enabled": options.get("inspect")},
         "alarm": {
             "bytes": options.get("alarm_bytes"),
             "duration_s": options.get("alarm_duration"),

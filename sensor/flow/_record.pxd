@@ -8,13 +8,19 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from sensor.decode._frame cimport NO_VLAN, PROTO_ICMP, PROTO_ICMP6, PROTO_TCP
+from sensor.flow._msgpack cimport (
+    put_big_endian, put_count, put_double, put_negative, put_nil, put_nils, put_single, put_text,
+)
+from sensor.flow._content cimport put_apps, put_told
 from sensor.flow._shape cimport FIRST_TOLD, GAPS, SIZES, counted, gap_ms
 from sensor.flow._table cimport BINS, BOTH_CLOSED, HANDSHAKE_TIMED, STILL_OPEN, Event, Flow, Shape, Side
 from sensor.flow._tcp cimport CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, missed
+from sensor.inspect._content cimport Content
 
 cdef enum:
     RECORD_FIELDS = 56
-    LONGEST_RECORD = 1024       # every value at its longest: 996 bytes
+    LAST_BY_HANDSHAKE = 2       # Flow.oriented_by: who opened the connection was seen
+    LONGEST_RECORD = 3328       # every value at its longest: 996 bytes, and 2,234 of what was told
 
 
 cdef inline const char* conn_state(Flow* flow) noexcept nogil:
@@ -74,72 +80,6 @@ cdef inline uint16_t port(Flow* flow, bint of_client) noexcept nogil:
     return flow.key.low_port if (flow.client == 0) == of_client else flow.key.high_port
 
 
-# -- msgpack: each writes a value and returns where the next one goes -----------------------------
-
-cdef inline uint8_t* put_nil(uint8_t* at) noexcept nogil:
-    at[0] = 0xC0
-    return at + 1
-
-
-cdef inline uint8_t* put_nils(uint8_t* at, uint32_t count) noexcept nogil:
-    cdef uint32_t i
-    for i in range(count):
-        at[i] = 0xC0
-    return at + count
-
-
-cdef inline uint8_t* put_big_endian(uint8_t* at, uint8_t kind, uint64_t value, uint32_t size) noexcept nogil:
-    cdef uint32_t i
-    at[0] = kind
-    for i in range(size):
-        at[size - i] = <uint8_t> (value >> 8 * i)
-    return at + 1 + size
-
-
-cdef inline uint8_t* put_count(uint8_t* at, uint64_t value) noexcept nogil:
-    if value < 0x80:
-        at[0] = <uint8_t> value
-        return at + 1
-    if value <= 0xFF:
-        return put_big_endian(at, 0xCC, value, 1)
-    if value <= 0xFFFF:
-        return put_big_endian(at, 0xCD, value, 2)
-    if value >> 32 == 0:
-        return put_big_endian(at, 0xCE, value, 4)
-    return put_big_endian(at, 0xCF, value, 8)
-
-
-cdef inline uint8_t* put_negative(uint8_t* at, int64_t value) noexcept nogil:
-    """Write a number from -65535 to -1."""
-    if value >= -32:
-        at[0] = <uint8_t> value
-        return at + 1
-    if value >= -0x80:
-        return put_big_endian(at, 0xD0, <uint64_t> value, 1)
-    if value >= -0x8000:
-        return put_big_endian(at, 0xD1, <uint64_t> value, 2)
-    return put_big_endian(at, 0xD2, <uint64_t> value, 4)
-
-
-cdef inline uint8_t* put_single(uint8_t* at, float value) noexcept nogil:
-    cdef uint32_t bits
-    memcpy(&bits, &value, 4)
-    return put_big_endian(at, 0xCA, bits, 4)
-
-
-cdef inline uint8_t* put_double(uint8_t* at, double value) noexcept nogil:
-    cdef uint64_t bits
-    memcpy(&bits, &value, 8)
-    return put_big_endian(at, 0xCB, bits, 8)
-
-
-cdef inline uint8_t* put_text(uint8_t* at, const char* text, uint32_t size) noexcept nogil:
-    """Write a text of up to 31 bytes."""
-    at[0] = 0xA0 | <uint8_t> size
-    memcpy(at + 1, text, size)
-    return at + 1 + size
-
-
 cdef inline uint8_t* put_address(uint8_t* at, const uint8_t* address_, uint8_t ip_version) noexcept nogil:
     cdef uint8_t size = 4 if ip_version == 4 else 16
     at[0] = 0xC4
@@ -150,8 +90,13 @@ cdef inline uint8_t* put_address(uint8_t* at, const uint8_t* address_, uint8_t i
 
 # -- a record -------------------------------------------------------------------------------------
 
-cdef inline uint32_t put_record(uint8_t* start, Flow* flow, Shape* shape, uint8_t end_reason) noexcept nogil:
-    """Write a flow's open part as a row; return its length, at most LONGEST_RECORD. ``shape`` may be NULL."""
+cdef inline uint32_t put_record(
+    uint8_t* start, Flow* flow, Shape* shape, Content* content, uint8_t end_reason
+) noexcept nogil:
+    """Write a flow's open part as a row; return its length, at most LONGEST_RECORD.
+
+    ``shape`` and ``content`` may be NULL.
+    """
     cdef Side* o = &flow.side[flow.client]
     cdef Side* i = &flow.side[1 - flow.client]
     cdef bint ended = end_reason != STILL_OPEN
@@ -187,13 +132,15 @@ cdef inline uint32_t put_record(uint8_t* start, Flow* flow, Shape* shape, uint8_
     at = put_nils(at, 6) if shape == NULL else put_shape(at, flow, shape)
     at = put_count(at, <uint64_t> flow.max_idle_ns)
     if shape == NULL:
-        at = put_nils(at, 20)
+        at = put_nils(at, 11)
     else:
         at = put_interaction(at, flow, shape)
         at = put_first_packets(at, shape)
-        at = put_nils(at, 2)
-        at = put_first_payload(at, shape)
-        at = put_nils(at, 3)
+    at = put_nils(at, 2) if content == NULL else put_apps(at, content)
+    at = put_nils(at, 4) if shape == NULL else put_first_payload(at, shape)
+    at = put_nils(at, 3) if content == NULL else put_told(
+        at, content, port(flow, False), flow.oriented_by <= LAST_BY_HANDSHAKE
+    )
     return <uint32_t> (at - start)
 
 

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from sensor.decode._fragments cimport Reassembler
 from sensor.decode._frame cimport REJECT_COUNT, Packet, Reject
+from sensor.inspect._content cimport Content, Inspector
 from sensor.stream._streams cimport Assembly, Names, Streams
 
 cdef enum:
@@ -40,6 +41,7 @@ cdef enum Mark:
     HANDSHAKE_ASKED = 2     # the client's SYN was seen
     HANDSHAKE_TIMED = 4     # and the time to the ACK that completes it is known
     BOTH_CLOSED = 8
+    LOOKED_AT = 16          # of direction 0, shifted by one of direction 1: what it speaks is known, or nobody asks
 
 cdef struct Hole:
     uint32_t start
@@ -208,8 +210,9 @@ cdef class FlowTable:
     cdef int64_t active_timeout, attempt_timeout
     cdef readonly uint32_t max_flows
     cdef int64_t alarm_bytes, alarm_duration, alarm_packets
-    cdef bint watching, tracing, vlan_in_key, following
+    cdef bint watching, tracing, vlan_in_key, following, inspecting
     cdef readonly Streams streams
+    cdef readonly Inspector inspector
     cdef Network* networks
     cdef uint32_t network_count
     cdef uint64_t seed[4]
@@ -218,6 +221,7 @@ cdef class FlowTable:
     cdef uint32_t flows_made, free_list
     cdef Shape** shape_chunks
     cdef Assembly*** assembly_chunks    # by the flows' indices; NULL while nothing of a flow's payload is followed
+    cdef Content*** content_chunks      # the same; NULL before a flow's first payload
     cdef uint32_t shapes_made, free_shape
     cdef readonly uint32_t shapes_used
     cdef readonly uint32_t flows_open
@@ -275,6 +279,8 @@ cdef class FlowTable:
     cdef void add(self, uint32_t index, Packet* packet, uint8_t direction, uint64_t tick) noexcept nogil
     cdef Assembly** assembly_of(self, uint32_t index) noexcept nogil
     cdef void follow(self, uint32_t index, Packet* packet, uint8_t direction) noexcept nogil
+    cdef Content** content_of(self, uint32_t index) noexcept nogil
+    cdef void inspect(self, uint32_t index, Packet* packet, uint8_t direction) noexcept nogil
     cdef void name(self, Flow* flow, Names* names) noexcept nogil
     cdef uint64_t add_segment(self, Flow* flow, Packet* packet, uint8_t direction) noexcept nogil
     cdef bint unanswered(self, Flow* flow, uint64_t tick) noexcept nogil

@@ -3,6 +3,7 @@ from typing import Any
 
 from common.flowlog import Block
 from sensor.decode._fragments import Reassembler
+from sensor.inspect._content import Inspector
 from sensor.stream._streams import Streams
 
 EVENT_KINDS: tuple[str, ...]
@@ -28,6 +29,7 @@ class FlowTable:
     shapes_used: int
     waiting: bool
     streams: Streams | None
+    inspector: Inspector | None
     def __init__(
         self,
         *,
@@ -49,6 +51,7 @@ class FlowTable:
         block_records: int = ...,
         seed: bytes = ...,
         streams: Streams | None = ...,
+        inspector: Inspector | None = ...,
     ) -> None: ...
     def feed_frame(
         self, link_type: int, time_ns: int, frame: bytes | bytearray | memoryview, length: int | None = None

@@ -26,13 +26,15 @@ from sensor.flow._key cimport hash_key, make_key, same_key
 from sensor.flow._record cimport LONGEST_RECORD, event_tuple, put_record
 from sensor.flow._shape cimport begin_part, begin_shape, note_data, tw_fill_count_bits
 from sensor.flow._table cimport (
-    AHEAD, BOTH_CLOSED, CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, IN_ACTIVE_LIST, LACK_OF_RESOURCES, LINE_HIGH, NOWHERE,
-    PENDING, QUEUES, STILL_OPEN, UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending, Shape, Side, Stream,
+    AHEAD, BOTH_CLOSED, CLOSING, END_OF_FLOW, FORCED, ICMP, IDLE, IN_ACTIVE_LIST, LACK_OF_RESOURCES, LINE_HIGH,
+    LOOKED_AT, NOWHERE, PENDING, QUEUES, STILL_OPEN, UDP, UNESTABLISHED, Block, Event, Flow, Key, Network, Pending,
+    Shape, Side, Stream,
 )
 from sensor.flow._tcp cimport (
     CLOSED, FROM_SYN, INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, is_over, tcp_queue, track_acknowledgement,
     track_handshake, track_repeats, track_state, track_stream,
 )
+from sensor.inspect._content cimport Content, Inspector
 from sensor.stream._streams cimport Assembly, Names, Streams
 
 from common.flowlog import Block as RecordBlock
@@ -80,7 +82,7 @@ cdef enum:
     CHUNK_FLOWS = 1 << 15   # flows, or shapes, in one piece of memory: 14 MiB, or 10
     FIRST_BUCKETS = 1 << 14
     SWEEP_LIMIT = 256
-    OUT_CAPACITY = 1 << 20
+    OUT_CAPACITY = 1 << 22
     OUT_HIGH = 1 << 18      # a walker stops here; packets in line and a sweep add less than what is left
     BLOCK_BYTES = 1 << 17       # a block is full with this much, whatever its records
     BLOCK_CAPACITY = 4096
@@ -147,13 +149,16 @@ cdef class FlowTable:
         uint32_t block_records=500,
         bytes seed=b"\0" * 32,
         Streams streams=None,
+        Inspector inspector=None,
     ):
         if len(seed) != 32:
             raise ValueError("the hash seed has 32 bytes")
         if max_flows < 1 or max_flows > 0x7FFFFFFF:
             raise ValueError("max_flows is 1 to 2147483647")
-        if memory_bytes and memory_bytes // FLOW_BYTES < max_flows:
-            max_flows = <uint32_t> (memory_bytes // FLOW_BYTES) or 1
+        self.inspector = inspector
+        self.inspecting = inspector is not None
+        if memory_bytes and memory_bytes // self.flow_bytes < max_flows:
+            max_flows = <uint32_t> (memory_bytes // self.flow_bytes) or 1
         if block_records < 1 or block_records > 4096:
             raise ValueError("block_records is 1 to 4096")
         memcpy(self.seed, <const char*> seed, 32)
@@ -188,12 +193,13 @@ cdef class FlowTable:
         self.chunks = <Flow**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Flow*))
         self.shape_chunks = <Shape**> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Shape*))
         self.assembly_chunks = <Assembly***> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Assembly**))
+        self.content_chunks = <Content***> calloc(max_flows // CHUNK_FLOWS + 1, sizeof(Content**))
         self.out = <uint8_t*> malloc(OUT_CAPACITY)
         self.blocks = <Block*> malloc(BLOCK_CAPACITY * sizeof(Block))
         self.events = <Event*> malloc(EVENT_CAPACITY * sizeof(Event))
         if (
             self.buckets == NULL or self.chunks == NULL or self.shape_chunks == NULL or self.assembly_chunks == NULL
-            or self.out == NULL or self.blocks == NULL or self.events == NULL
+            or self.content_chunks == NULL or self.out == NULL or self.blocks == NULL or self.events == NULL
         ):
             raise MemoryError()
         memset(self.buckets, 0xFF, FIRST_BUCKETS * sizeof(uint32_t))
@@ -207,14 +213,20 @@ cdef class FlowTable:
             for i in range(self.flows_made):
                 if self.assembly_of(i)[0] != NULL:
                     self.streams.discard(self.assembly_of(i)[0])
+        if self.inspecting and self.inspector is not None:
+            for i in range(self.flows_made):
+                if self.content_of(i)[0] != NULL:
+                    self.inspector.discard(self.content_of(i)[0])
         for i in range(0, self.flows_made, CHUNK_FLOWS):
             free(self.chunks[i // CHUNK_FLOWS])
             free(self.assembly_chunks[i // CHUNK_FLOWS])
+            free(self.content_chunks[i // CHUNK_FLOWS])
         for i in range(0, self.shapes_made, CHUNK_FLOWS):
             free(self.shape_chunks[i // CHUNK_FLOWS])
         free(self.chunks)
         free(self.shape_chunks)
         free(self.assembly_chunks)
+        free(self.content_chunks)
         free(self.buckets)
         free(self.out)
         free(self.blocks)
@@ -511,6 +523,8 @@ cdef class FlowTable:
                 note_data(flow, self.shape_at(flow.shape), packet, direction)
         if self.following:
             self.follow(index, packet, direction)
+        if self.inspecting and packet.payload_bytes and not flow.marks & LOOKED_AT << direction:
+            self.inspect(index, packet, direction)
         if queue != flow.queue:
             flow.closed_tick = tick
             self.requeue(index, queue, tick)
@@ -548,6 +562,30 @@ cdef class FlowTable:
             self.streams.segment(assembly[0], side, stream.initial_sequence + 1, packet)
         else:
             self.streams.segment(assembly[0], side, packet.sequence, packet)
+
+    cdef Content** content_of(self, uint32_t index) noexcept nogil:
+        return &self.content_chunks[index // CHUNK_FLOWS][index % CHUNK_FLOWS]
+
+    cdef void inspect(self, uint32_t index, Packet* packet, uint8_t direction) noexcept nogil:
+        """Let the inspector have a segment's payload, until it has seen enough of its direction."""
+        cdef Flow* flow = self.at(index)
+        cdef Content** content = self.content_of(index)
+        cdef Stream* stream = &flow.stream[direction]
+        cdef bint late
+        if packet.protocol != PROTO_TCP:
+            flow.marks |= <uint8_t> (LOOKED_AT << direction)
+            return
+        if content[0] == NULL:
+            content[0] = self.inspector.begin()
+            if content[0] == NULL:
+                return
+        # Who sends after the other side's SYN was seen begins there, though the own one was missed.
+        late = stream.known != FROM_SYN and flow.stream[1 - direction].known != FROM_SYN
+        if self.inspector.segment(
+            content[0], direction != flow.client,
+            stream.initial_sequence + 1 if stream.known == FROM_SYN else packet.sequence, late, packet
+        ):
+            flow.marks |= <uint8_t> (LOOKED_AT << direction)
 
     cdef void name(self, Flow* flow, Names* names) noexcept nogil:
         cdef bint low = flow.client == 0
@@ -664,6 +702,13 @@ cdef class FlowTable:
                 if self.assembly_chunks[index // CHUNK_FLOWS] == NULL:
                     free(self.chunks[index // CHUNK_FLOWS])
                     return NIL
+            if self.inspecting:
+                self.content_chunks[index // CHUNK_FLOWS] = <Content**> calloc(CHUNK_FLOWS, sizeof(Content*))
+                if self.content_chunks[index // CHUNK_FLOWS] == NULL:
+                    free(self.assembly_chunks[index // CHUNK_FLOWS])
+                    self.assembly_chunks[index // CHUNK_FLOWS] = NULL
+                    free(self.chunks[index // CHUNK_FLOWS])
+                    return NIL
         self.flows_made += 1
         return index
 
@@ -763,7 +808,13 @@ cdef class FlowTable:
         """Hand out a flow's last record and free its slot."""
         cdef Flow* flow = self.at(index)
         cdef uint32_t* link = &self.buckets[flow.hash & self.bucket_mask]
+        cdef Content* content = self.content_of(index)[0] if self.inspecting else NULL
+        if content != NULL:
+            self.inspector.conclude(content)
         self.hand_out(index, end_reason)
+        if content != NULL:
+            self.inspector.discard(content)
+            self.content_of(index)[0] = NULL
         while link[0] != index:
             link = &self.at(link[0]).next_in_bucket
         link[0] = flow.next_in_bucket
@@ -781,9 +832,10 @@ cdef class FlowTable:
         """Encode the flow's open part as a record, and begin the next part."""
         cdef Flow* flow = self.at(index)
         cdef Shape* shape = NULL if flow.shape == NIL else self.shape_at(flow.shape)
+        cdef Content* content = self.content_of(index)[0] if self.inspecting else NULL
         cdef int i
         if self.out_used <= OUT_CAPACITY - LONGEST_RECORD and self.block_count < BLOCK_CAPACITY:
-            self.out_used += put_record(self.out + self.out_used, flow, shape, end_reason)
+            self.out_used += put_record(self.out + self.out_used, flow, shape, content, end_reason)
             self.close_record(flow)
             self.records += 1
         else:
@@ -1065,5 +1117,8 @@ cdef class FlowTable:
 
     @property
     def flow_bytes(self):
-        """Memory that one open flow takes at most: one with payload, and its share of the buckets."""
-        return FLOW_BYTES
+        """Memory that one open flow takes at most: one with payload, and its share of the buckets.
+
+        The first bytes and the facts of all flows, which the inspector bounds, come on top of it.
+        """
+        return FLOW_BYTES + (sizeof(Content*) + sizeof(Content) if self.inspecting else 0)
