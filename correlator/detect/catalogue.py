@@ -9,9 +9,10 @@ from common.records import FlowRecord
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.settings import DetectSettings
 from correlator.detect.symptom import Catalogue, Sight
-from correlator.detect.symptoms import duration, frequency, novelty, reconnect, timing, volume
+from correlator.detect.symptoms import context, duration, frequency, novelty, reconnect, timing, volume
 
 CATALOGUE: Final = Catalogue.of(
+    context.SYMPTOMS,
     duration.SYMPTOMS,
     frequency.SYMPTOMS,
     novelty.SYMPTOMS,
@@ -28,6 +29,7 @@ def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:
 
 def of_channel(channel: Channel, around: Surroundings, settings: DetectSettings) -> Iterator[Sight]:
     """Yield what the tests of channels answer."""
+    yield from context.of_channel(channel, around, settings.context)
     yield from duration.of_channel(channel, around, settings.duration)
     yield from frequency.of_channel(channel, around, settings.frequency)
     yield from novelty.of_channel(channel, around, settings.novelty)

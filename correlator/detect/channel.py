@@ -12,6 +12,7 @@ from common.addresses import address_text
 from common.records import FlowRecord
 from common.timespan import NS_PER_S
 from correlator.detect.alarm import MAX_FLOWS
+from correlator.detect.habits import Habits
 from correlator.detect.symptom import Sight
 
 HOUR_NS: Final = 3600 * NS_PER_S
@@ -203,6 +204,8 @@ class Surroundings(NamedTuple):
     """When anybody first talked to it."""
     history_ns: int
     """How long records go back."""
+    habits: Habits | None = None
+    """What its client usually does, where that is kept."""
 
 
 _text: Final = lru_cache(maxsize=65_536)(address_text)
