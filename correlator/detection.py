@@ -74,11 +74,13 @@ class Detection:
         """Fold records, judge the channels that change, slice by slice, and keep all of it; return the new alarms."""
         flows = {(taken.sensor, taken.record.flow_id) for taken in records if taken.record.part}
         memory = detection.remembered(conn, {key_of(taken.record) for taken in records}, flows)
-        around = detection.Neighbourhood(conn)
+        clients = detection.Clients(conn)
+        around = detection.Neighbourhood(conn, clients)
         odds: dict[Key, float] = {}
         alarms: list[Alarm] = []
         for some in _slices(records):
             now_ns = some[-1].record.end_ns
+            clients.note(some)
             for key in sorted(fold(some, memory, self._settings, self._store.built.channel_gap_ns)):
                 channel = memory.channels[key]
                 judgement, sightings = judged(channel, around.of(channel, now_ns), self._settings)
@@ -87,6 +89,7 @@ class Detection:
                     alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings))
         detection.keep_channels(conn, [(memory.channels[key], log10_odds) for key, log10_odds in odds.items()])
         detection.keep_flows(conn, memory, flows)
+        clients.keep()
         detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
         return store_alarms(conn, alarms)
 

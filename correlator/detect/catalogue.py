@@ -9,16 +9,30 @@ from common.records import FlowRecord
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.settings import DetectSettings
 from correlator.detect.symptom import Catalogue, Sight
-from correlator.detect.symptoms import duration
+from correlator.detect.symptoms import context, duration, frequency, novelty, reconnect, timing, volume
 
-CATALOGUE: Final = Catalogue.of(duration.SYMPTOMS)
+CATALOGUE: Final = Catalogue.of(
+    context.SYMPTOMS,
+    duration.SYMPTOMS,
+    frequency.SYMPTOMS,
+    novelty.SYMPTOMS,
+    reconnect.SYMPTOMS,
+    timing.SYMPTOMS,
+    volume.SYMPTOMS,
+)
 
 
-def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:  # noqa: ARG001
+def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:
     """Yield what the tests of single flows answer; the record is of the flow so far, its parts merged."""
-    yield from ()
+    yield from timing.of_flow(record, settings.timing)
 
 
 def of_channel(channel: Channel, around: Surroundings, settings: DetectSettings) -> Iterator[Sight]:
     """Yield what the tests of channels answer."""
+    yield from context.of_channel(channel, around, settings.context)
     yield from duration.of_channel(channel, around, settings.duration)
+    yield from frequency.of_channel(channel, around, settings.frequency)
+    yield from novelty.of_channel(channel, around, settings.novelty)
+    yield from reconnect.of_channel(channel, around, settings.reconnect)
+    yield from timing.of_channel(channel, around, settings.timing)
+    yield from volume.of_channel(channel, around, settings.volume)

@@ -12,6 +12,7 @@ from common.addresses import address_text
 from common.records import FlowRecord
 from common.timespan import NS_PER_S
 from correlator.detect.alarm import MAX_FLOWS
+from correlator.detect.habits import Habits
 from correlator.detect.symptom import Sight
 
 HOUR_NS: Final = 3600 * NS_PER_S
@@ -102,8 +103,8 @@ class Channel(Struct):
     visits: list[Visit] = []
     hours: dict[int, Hour] = {}
     """By the hour's start, in hours since 1970."""
-    slots: list[int] = []
-    """Five-minute slots in which something was sent, numbered since 1970, ascending."""
+    slots: dict[int, int] = {}
+    """Bytes sent in each five-minute slot in which anything was sent or received; numbered since 1970."""
     latest_flows: list[str] = []
     sightings: dict[str, Sighting] = {}
     alarm_day_ns: int = 0
@@ -129,7 +130,7 @@ class Channel(Struct):
         self.tcp_uptime_ns += end_ns - start_ns
         self._add_to_hour(start_ns // HOUR_NS, bytes_out, bytes_in, begins=begins)
         if bytes_out or bytes_in:
-            self._add_slots(start_ns // SLOT_NS, end_ns // SLOT_NS)
+            self._add_to_slots(start_ns // SLOT_NS, end_ns // SLOT_NS, bytes_out)
         if begins:
             self.flows += 1
             self.session_flows += 1
@@ -167,13 +168,15 @@ class Channel(Struct):
         if len(self.hours) > _KEPT_HOURS:
             del self.hours[min(self.hours)]
 
-    def _add_slots(self, first: int, last: int) -> None:
-        for slot in range(max(first, last - _KEPT_SLOTS + 1), last + 1):
-            if not self.slots or slot > self.slots[-1]:
-                self.slots.append(slot)
-            elif slot not in self.slots:
-                insort(self.slots, slot)
-        del self.slots[:-_KEPT_SLOTS]
+    def _add_to_slots(self, first: int, last: int, bytes_out: int) -> None:
+        """Spread bytes evenly over the slots that a record reaches over."""
+        first = max(first, last - _KEPT_SLOTS + 1)
+        each, rest = divmod(bytes_out, last - first + 1)
+        for slot in range(first, last + 1):
+            self.slots[slot] = self.slots.get(slot, 0) + each
+        self.slots[last] += rest
+        for slot in sorted(self.slots)[:-_KEPT_SLOTS] if len(self.slots) > _KEPT_SLOTS else ():
+            del self.slots[slot]
 
     def _extend_visit(self, record: FlowRecord) -> None:
         for place in range(len(self.visits) - 1, -1, -1):
@@ -201,6 +204,8 @@ class Surroundings(NamedTuple):
     """When anybody first talked to it."""
     history_ns: int
     """How long records go back."""
+    habits: Habits | None = None
+    """What its client usually does, where that is kept."""
 
 
 _text: Final = lru_cache(maxsize=65_536)(address_text)

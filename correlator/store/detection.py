@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
@@ -13,6 +13,7 @@ import msgspec
 from common.timespan import NS_PER_S
 from correlator.detect.channel import Channel, Key, Surroundings, key_of
 from correlator.detect.fold import Memory, OpenFlow, Taken
+from correlator.detect.habits import Habits
 from correlator.store.columns import RECORD_EXPRESSIONS, record_of
 from correlator.store.database import Store, explained, immediate
 from correlator.store.details import Details
@@ -21,7 +22,7 @@ from correlator.store.meta import note, noted
 SEEN: Final = "detected_record"
 """The highest record_id that detection has seen."""
 LAYOUT: Final = "detect_layout"
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 """Of what is remembered: memory of another layout is forgotten, and the records are looked at again."""
 _NEW: Final = f"""
 SELECT t.record_id, n.sensor, {", ".join(RECORD_EXPRESSIONS)} FROM flow_records AS t
@@ -37,6 +38,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _FLOW: Final = "SELECT state FROM detect_flows WHERE sensor = ? AND flow_id = ?"
 _KEEP_FLOW: Final = "INSERT OR REPLACE INTO detect_flows (sensor, flow_id, last_ns, state) VALUES (?, ?, ?, ?)"
+_HABITS: Final = "SELECT state FROM detect_clients WHERE client = ?"
+_KEEP_HABITS: Final = "INSERT OR REPLACE INTO detect_clients (client, last_ns, state) VALUES (?, ?, ?)"
 _OF_HOST: Final = """
 SELECT t.clients, t.first_ns FROM host_totals AS t JOIN hosts AS h ON h.host_id = t.host_id
 WHERE h.host = ? AND h.protocol = ?
@@ -56,6 +59,11 @@ def _channel_decoder() -> msgspec.msgpack.Decoder[Channel]:
 @cache
 def _flow_decoder() -> msgspec.msgpack.Decoder[OpenFlow]:
     return msgspec.msgpack.Decoder(OpenFlow)
+
+
+@cache
+def _habits_decoder() -> msgspec.msgpack.Decoder[Habits]:
+    return msgspec.msgpack.Decoder(Habits)
 
 
 @contextmanager
@@ -117,6 +125,7 @@ def forget_all(conn: sqlite3.Connection) -> None:
     """Forget all that detection remembers, so that it begins anew; inside the caller's transaction."""
     conn.execute("DELETE FROM detect_channels")
     conn.execute("DELETE FROM detect_flows")
+    conn.execute("DELETE FROM detect_clients")
     note(conn, SEEN, 0)
     note(conn, LAYOUT, _LAYOUT)
 
@@ -127,16 +136,48 @@ def is_current(conn: sqlite3.Connection) -> bool:
 
 
 def forget_before(conn: sqlite3.Connection, time_ns: int) -> None:
-    """Forget the channels and open flows that were last seen before a time, inside the caller's transaction."""
+    """Forget channels, open flows and clients that were last seen before a time, inside the caller's transaction."""
     conn.execute("DELETE FROM detect_channels WHERE last_ns < ?", (time_ns,))
     conn.execute("DELETE FROM detect_flows WHERE last_ns < ?", (time_ns,))
+    conn.execute("DELETE FROM detect_clients WHERE last_ns < ?", (time_ns,))
 
 
-class Neighbourhood:
-    """Answers how well known a channel's peer is; made anew for every step."""
+class Clients:
+    """The habits of clients, each read once, until ``keep`` writes them back."""
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self._conn = conn
+        self._habits: dict[str, Habits] = {}
+        self._last_ns: dict[str, int] = {}
+
+    def note(self, records: Iterable[Taken]) -> None:
+        """Count the connections that begin among these records."""
+        for _, record in records:
+            if not record.part:
+                client, peer, port, _ = key_of(record)
+                self.of(client).add(record.flow_start_ns, port, peer)
+                self._last_ns[client] = max(self._last_ns.get(client, 0), record.end_ns)
+
+    def of(self, client: str) -> Habits:
+        """Return a client's habits, empty ones when nothing is known of it."""
+        habits = self._habits.get(client)
+        if habits is None:
+            found = self._conn.execute(_HABITS, (client,)).fetchone()
+            habits = self._habits[client] = _habits_decoder().decode(found[0]) if found else Habits()
+        return habits
+
+    def keep(self) -> None:
+        """Remember the habits that changed, inside the caller's transaction."""
+        rows = [(client, last_ns, _encode(self._habits[client])) for client, last_ns in self._last_ns.items()]
+        self._conn.executemany(_KEEP_HABITS, rows)
+
+
+class Neighbourhood:
+    """Answers how well known a channel's peer is, and what its client usually does; made anew for every step."""
+
+    def __init__(self, conn: sqlite3.Connection, clients: Clients) -> None:
+        self._conn = conn
+        self._habits = clients
         self._clients: int = conn.execute("SELECT count(*) FROM clients").fetchone()[0]
         self._begin_ns: int = (conn.execute("SELECT min(period_start_s) FROM periods").fetchone()[0] or 0) * NS_PER_S
         self._known: dict[tuple[Any, ...], tuple[int, int]] = {}
@@ -144,7 +185,14 @@ class Neighbourhood:
     def of(self, channel: Channel, now_ns: int) -> Surroundings:
         """Return a channel's surroundings."""
         peer_clients, first_ns = self._peer(channel)
-        return Surroundings(now_ns, peer_clients, self._clients, first_ns or channel.first_ns, now_ns - self._begin_ns)
+        return Surroundings(
+            now_ns,
+            peer_clients,
+            self._clients,
+            first_ns or channel.first_ns,
+            now_ns - self._begin_ns,
+            self._habits.of(channel.client),
+        )
 
     def _peer(self, channel: Channel) -> tuple[int, int]:
         asked: tuple[Any, ...] = (channel.peer, channel.port, channel.protocol)

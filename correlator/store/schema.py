@@ -300,6 +300,16 @@ CREATE TABLE detect_flows (
 CREATE INDEX detect_flows_last ON detect_flows (last_ns);
 """
 
+# What is usual for each client; state is msgpack.
+_HABITS: Final = """
+CREATE TABLE detect_clients (
+    client TEXT NOT NULL PRIMARY KEY,
+    last_ns INTEGER NOT NULL,
+    state BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX detect_clients_last ON detect_clients (last_ns);
+"""
+
 # For people with sqlite-utils or Datasette. With exactly one MAX(), SQLite takes the bare columns from
 # that row, so state, reason and host are those of the flow's last part.
 _FLOWS_VIEW: Final = """
@@ -342,5 +352,13 @@ def tables(db: Database) -> None:
 def detection(db: Database) -> None:
     """Create what detection remembers in."""
     for statement in _DETECTION.split(";\n"):
+        if statement.strip():
+            db.conn.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def habits(db: Database) -> None:
+    """Create what detection remembers of clients in."""
+    for statement in _HABITS.split(";\n"):
         if statement.strip():
             db.conn.execute(statement)

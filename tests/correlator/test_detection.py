@@ -9,12 +9,14 @@ from corr_flows import flow, parts
 from corr_store import HOURS, add, stored
 
 from common.errors import UserError
+from correlator.detect.habits import Habits
 from correlator.detect.settings import DetectSettings
 from correlator.detection import Detection, Progress
 from correlator.rows import AlarmRow, Selection
 from correlator.store import detection as memory
 from correlator.store.alarms import select_alarms
 from correlator.store.database import Store, writing
+from correlator.store.detection import Clients, transaction
 from correlator.store.meta import note
 
 # So that a long connection alone is an alarm.
@@ -96,3 +98,30 @@ def test_a_locked_database_is_one_line_and_nothing_is_half_done(tmp_path: Path) 
         other.conn.execute("ROLLBACK")
         assert not alarms(store)
         assert Detection(store, EAGER).run() == Progress(1, 1)
+
+
+def test_habits_of_clients_are_kept_whatever_the_steps() -> None:
+    records = [flow(n, start_s=n * 20_000, length_s=5, server_port=443 + n % 2) for n in range(40)]
+
+    def kept(batches: int) -> Habits:
+        with stored([]) as store:
+            for start in range(0, len(records), batches):
+                add(store, records[start : start + batches])
+                Detection(store, EAGER).run()
+            with transaction(store) as conn:
+                return Clients(conn).of("10.0.0.1")
+
+    assert kept(7) == kept(40)
+    assert kept(40).flows > 10
+    assert set(kept(40).ports) == {443, 444}
+
+
+def test_beginning_anew_forgets_habits() -> None:
+    with stored([flow(1)]) as store:
+        detection = Detection(store, EAGER)
+        detection.run()
+        with transaction(store) as conn:
+            assert Clients(conn).of("10.0.0.1") != Habits()
+        detection.begin_anew()
+        with transaction(store) as conn:
+            assert Clients(conn).of("10.0.0.1") == Habits()
