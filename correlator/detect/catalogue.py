@@ -9,14 +9,14 @@ from common.records import FlowRecord
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.settings import DetectSettings
 from correlator.detect.symptom import Catalogue, Sight
-from correlator.detect.symptoms import duration
+from correlator.detect.symptoms import duration, protocol
 
-CATALOGUE: Final = Catalogue.of(duration.SYMPTOMS)
+CATALOGUE: Final = Catalogue.of(duration.SYMPTOMS, protocol.SYMPTOMS)
 
 
-def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:  # noqa: ARG001
+def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:
     """Yield what the tests of single flows answer; the record is of the flow so far, its parts merged."""
-    yield from ()
+    yield from protocol.of_flow(record, settings.protocol)
 
 
 def of_channel(channel: Channel, around: Surroundings, settings: DetectSettings) -> Iterator[Sight]:

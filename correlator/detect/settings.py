@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from correlator.detect.symptoms.duration import DurationLimits
+from correlator.detect.symptoms.protocol import ProtocolLimits
 
 
 class DetectSettings(Struct, frozen=True, kw_only=True):
@@ -18,3 +19,4 @@ class DetectSettings(Struct, frozen=True, kw_only=True):
     window_s: Annotated[int, Meta(ge=3600, le=30 * 86_400)] = 86_400
     log10_lr: dict[str, Annotated[float, Meta(ge=-3, le=5)]] = {}
     duration: DurationLimits = DurationLimits()
+    protocol: ProtocolLimits = ProtocolLimits()
