@@ -6,7 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from correlator.detect.symptoms.content import ContentLimits
 from correlator.detect.symptoms.duration import DurationLimits
+from correlator.detect.symptoms.interaction import InteractionLimits
 from correlator.detect.symptoms.protocol import ProtocolLimits
 
 
@@ -20,3 +22,5 @@ class DetectSettings(Struct, frozen=True, kw_only=True):
     log10_lr: dict[str, Annotated[float, Meta(ge=-3, le=5)]] = {}
     duration: DurationLimits = DurationLimits()
     protocol: ProtocolLimits = ProtocolLimits()
+    content: ContentLimits = ContentLimits()
+    interaction: InteractionLimits = InteractionLimits()

@@ -312,7 +312,7 @@ def _is_one_way(record: FlowRecord, layer: Layer, limits: ProtocolLimits) -> boo
 
 def _raw(record: FlowRecord, where: str) -> Sight:
     sent = max(record.payload_bytes_out, record.payload_bytes_in)
-    return present(RAW, sent, 0, f"{sent} bytes of no protocol one way {where}, without an answer")
+    return present(RAW, float(sent), 0, f"{sent} bytes of no protocol one way {where}, without an answer")
 
 
 def _both(layer: Layer) -> str:
