@@ -99,7 +99,7 @@ SYMPTOMS: Final = (
         0.7,
         "packets of one small size come as OpenVPN's acknowledgements do at its start",
         "among the first 32 data packets those of the third packet's size, counted in bins of 10: 1 to 3, 2 to 5, at "
-        "most 5; unknown bytes or TLS that says no name, both sides heard",
+        "most 5; only where both sides speak nothing known",
         "Xue et al., USENIX Security 2022, 5.2: .90 of tunnels and .0075 of others with 100 packets; with 32 of them "
         "log10 LR 0.7, rates .3 and .05: expert",
         "protocols whose third message is their usual answer",
