@@ -36,10 +36,10 @@ A frame of the flow log (version {version}) holds at most {size:,} bytes and {re
 
 _SYMPTOMS = """# Symptoms
 
-What speaks for a tunnel, or against one, and how sure it is. How symptoms are added up is told in
+What speaks for a tunnel, or against one, and how strongly. How symptoms are added up is told in
 [detection](../detection.md): of each family the strongest counts. `log10 LR` is what a symptom adds to the odds, in
-powers of ten: 2 makes a tunnel a hundred times as likely. "expert" in a source marks an estimate of ours; the others are
-published figures. `[detect.log10_lr]` in the configuration replaces them by name; formulas name the
+powers of ten: 2 makes a tunnel a hundred times as likely. "expert" in a source marks an estimate of ours; the others
+are published figures. `[detect.log10_lr]` in the configuration replaces them by name; formulas name the
 [settings](#settings) they use.
 
 | symptom | family | log10 LR | |
