@@ -13,7 +13,7 @@ CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)
 
 
 def found(agent: str | None, method: str = "GET", host: str | None = "a.example", **changes: Any) -> set[str]:
-    facts: dict[str, str | int] = {"http_method": method} | ({} if agent is None else {"user_agent": agent})
+    facts = {"http_method": method} if agent is None else {"http_method": method, "user_agent": agent}
     record = flow(**{"app_out": "http", "app_in": "http", "host": host, "facts": facts, **changes})
     return {sight.symptom for sight in of_flow(record)}
 
