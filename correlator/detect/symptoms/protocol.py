@@ -37,6 +37,7 @@ DISAGREE: Final = "directions-disagree"
 CLEAR_ON_TLS: Final = "http-on-tls-port"
 ELSEWHERE: Final = "remote-access-elsewhere"
 CONNECT_ELSEWHERE: Final = "connect-elsewhere"
+OTHER_NAME: Final = "connect-other-name"
 
 _ABSENT: Final = -0.0458
 """A likelihood ratio of 0.9: most tunnels hide what they are."""
@@ -53,7 +54,11 @@ _USUAL_ELSEWHERE: Final = {
     "socks5": (1080, 9050, 9150),
     "openvpn": (1194, 1195),
 }
+# The sensor's words for what does not fit; what is inside a tunnel has them with a prefix.
+_DISAGREE: Final = "directions-disagree"
 _REVERSALS: Final = ("client-speaks-server", "server-speaks-client")
+_OTHER_NAME: Final = "connect-other-name"
+_INSIDE: Final = "inside-"
 _TELNET_PORTS: Final = (23, 992, 2323)
 _TCP: Final = 6
 _NOT_REMOTE: Final = 1.5
@@ -193,6 +198,16 @@ SYMPTOMS: Final = (
         "WebSockets in clear text through a proxy, and sites on ports of their own",
         "a server on 443",
     ),
+    Symptom(
+        OTHER_NAME,
+        Family.PROTOCOL,
+        0.7,
+        "through a CONNECT to one name another is asked for: domain fronting",
+        "the server name in the ClientHello inside is not the CONNECT's target, which is no address",
+        "domain fronting (Fifield et al., PETS 2015); log10 LR 0.7: expert",
+        "content networks and mail programs that know a host by two names",
+        "the same name twice",
+    ),
 )
 
 
@@ -203,18 +218,19 @@ def of_flow(record: FlowRecord, limits: ProtocolLimits) -> Iterator[Sight]:
     spoken = spoken_in(record)
     if spoken.inner is not None:
         yield from _inside(record, spoken, spoken.inner, limits)
-    yield from _outside(record, spoken.outer, limits)
+    if _DISAGREE not in (record.anomalies or ()):
+        yield from _outside(record, spoken.outer, limits)
+    elif spoken.inner is None:
+        text = f"the client speaks {record.app_out}, the server {record.app_in}"
+        yield present(DISAGREE, record.server_port, 0, text)
 
 
 def _outside(record: FlowRecord, layer: Layer, limits: ProtocolLimits) -> Iterator[Sight]:
     """Yield what the connection itself tells."""
     port, protocols = record.server_port, layer.protocols
-    if "directions-disagree" in (record.anomalies or ()):
-        text = f"the client speaks {layer.out}, the server {layer.in_}"
-        yield present(DISAGREE, port, 0, text)
-        return
     yield from _shell(record, layer)
-    yield from _reversed(record, layer)
+    if any(word in _REVERSALS for word in record.anomalies or ()):
+        yield _reversed(layer, port)
     if protocols and both_sides_heard(record):
         yield from _at_home_or_not(record, layer, limits)
     elif port in AT_HOME:
@@ -261,33 +277,44 @@ def _shell(record: FlowRecord, layer: Layer) -> Iterator[Sight]:
         yield present(SHELL, port, 0, f"the server sends a {layer.in_}'s prompt on port {port}")
 
 
-def _reversed(record: FlowRecord, layer: Layer) -> Iterator[Sight]:
-    if not any(word in _REVERSALS for word in record.anomalies or ()):
-        return
-    name = next((name for name in layer.protocols), "an unknown protocol")
+def _reversed(layer: Layer, port: int) -> Sight:
+    name = next(iter(layer.protocols), "an unknown protocol")
     known = name in _REMOTE_ACCESS
-    text = f"the client plays the server's part of {name}"
-    yield present(REVERSED, record.server_port, 0, text, None if known else _NOT_REMOTE)
+    return present(REVERSED, port, 0, f"the client plays the server's part of {name}", None if known else _NOT_REMOTE)
 
 
 def _inside(record: FlowRecord, spoken: Spoken, inner: Layer, limits: ProtocolLimits) -> Iterator[Sight]:
     """Yield what is spoken through a tunnel that HTTP opened."""
     port = 443 if spoken.target_port is None else spoken.target_port
     where = f"a CONNECT to port {port}" if spoken.tunnel == CONNECT else f"an upgrade to {spoken.tunnel}"
+    anomalies = {word.removeprefix(_INSIDE) for word in record.anomalies or () if word.startswith(_INSIDE)}
+    if _DISAGREE in anomalies:
+        yield present(DISAGREE, port, 0, f"inside {where} the client speaks {inner.out}, the server {inner.in_}")
+        return
+    if anomalies.intersection(_REVERSALS) and not any(word in _REVERSALS for word in record.anomalies or ()):
+        yield _reversed(inner, port)
     foreign = [name for name in inner.protocols if _is_foreign_inside(name, spoken, port, limits)]
     if foreign:
         own_lr = _TLS_IN_WEBSOCKET if foreign == ["tls"] else None
         yield present(INSIDE, port, 0, f"{foreign[0]} inside {where}", own_lr)
     elif None not in inner:
         yield absent(INSIDE)
-    if spoken.tunnel != CONNECT:
-        return
+    if spoken.tunnel == CONNECT:
+        yield from _inside_connect(record, inner, port, limits)
+
+
+def _inside_connect(record: FlowRecord, inner: Layer, port: int, limits: ProtocolLimits) -> Iterator[Sight]:
+    where = f"inside a CONNECT to port {port}"
     if inner.is_untold:
-        yield present(UNKNOWN_INSIDE, port, 0, f"inside {where} both sides speak nothing known: {_both(inner)}")
+        yield present(UNKNOWN_INSIDE, port, 0, f"{where} both sides speak nothing known: {_both(inner)}")
     elif _is_one_way(record, inner, limits):
-        yield _raw(record, f"inside {where}")
-    if spoken.target_port is not None and port not in (443, 8443):
+        yield _raw(record, where)
+    if port not in (443, 8443):
         yield present(CONNECT_ELSEWHERE, port, 443, f"the proxy opened a CONNECT to port {port}")
+    if _OTHER_NAME in (record.anomalies or ()):
+        facts = record.facts or {}
+        text = f"CONNECT to {facts.get('http_connect')}, where the client asks for {facts.get('sni')}"
+        yield present(OTHER_NAME, port, 0, text)
 
 
 def _is_foreign_inside(name: str, spoken: Spoken, port: int, limits: ProtocolLimits) -> bool:

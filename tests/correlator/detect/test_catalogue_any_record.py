@@ -17,6 +17,7 @@ SETTINGS = DetectSettings()
 NAMES = ["tls", "http", "ssh", "random", "unknown", "printable", "unix-shell", "socks5", "http,ssh", "ssl", None]
 FACTS = ["inside_out", "inside_in", "http_connect", "http_upgrade", "http_method", "user_agent", "tls"]
 WORDS = ["directions-disagree", "client-speaks-server", "server-speaks-client", "odd-port"]
+WORDS += ["inside-directions-disagree", "inside-client-speaks-server", "connect-other-name"]
 
 COUNTS = ["data_packets_out", "data_packets_in", "keystroke_packets", "keystroke_pairs", "keystroke_typed_pairs"]
 COUNTS += ["echoes", "exchanges", "exchange_gaps"]

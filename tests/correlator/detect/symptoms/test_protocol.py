@@ -137,6 +137,13 @@ def test_a_client_that_serves_is_proof_where_the_protocol_is_for_remote_access(
     assert sight.log10_lr == log10_lr
 
 
+def test_what_does_not_fit_inside_a_tunnel_is_told_likewise() -> None:
+    assert set(inside("ssh", "printable", anomalies=("inside-directions-disagree",))) == {"directions-disagree"}
+    reversed_ = inside("ssh", "ssh", anomalies=("inside-client-speaks-server", "connect-not-tls"))
+    assert set(reversed_) == {"client-serves", "foreign-in-tunnel"}
+    assert set(inside("tls", "tls", anomalies=("connect-other-name",))) == {"connect-other-name"}
+
+
 RAW: dict[str, Any] = {"payload_bytes_out": 500_000, "payload_bytes_in": 0, **SYNS}
 
 
