@@ -1,4 +1,4 @@
-"""Write docs/reference from the code: every command with its options, every field of every record.
+"""Write docs/reference from the code: every command with its options, every field of every record, every symptom.
 
 .venv/bin/python docs/generate.py            write the pages
 .venv/bin/python docs/generate.py --check    exit 1 when a page is not what the code says
@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
+import msgspec
 
 from common.flowlog import MAX_BATCH_RECORDS, MAX_FRAME_BYTES, VERSION
 from common.records import END_REASONS, ORIENTATIONS, RECORD_TYPES, fields_of
 from correlator.cli import main as correlator
+from correlator.detect.catalogue import CATALOGUE
+from correlator.detect.settings import DetectSettings
+from correlator.detect.symptom import Family, Symptom
 from sensor.cli import main as sensor
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -28,6 +32,18 @@ What travels from sensor to correlator, in this order on the wire. `_out` is cli
 
 A frame of the flow log (version {version}) holds at most {size:,} bytes and {records:,} records;
 `common/flowlog.py` begins with its layout.
+"""
+
+_SYMPTOMS = """# Symptoms
+
+What speaks for a tunnel, or against one, and how strongly. How symptoms are added up is told in
+[detection](../detection.md): of each family the strongest counts. `log10 LR` is what a symptom adds to the odds, in
+powers of ten: 2 makes a tunnel a hundred times as likely. "expert" in a source marks an estimate of ours; the others
+are published figures. `[detect.log10_lr]` in the configuration replaces them by name; formulas name the
+[settings](#settings) they use.
+
+| symptom | family | log10 LR | |
+|---|---|---|---|
 """
 
 
@@ -73,7 +89,57 @@ def _codes(codes: Mapping[int, str]) -> str:
     return ", ".join(f"{code} {name}" for code, name in codes.items())
 
 
-PAGES = {"cli.md": cli_page, "records.md": records_page}
+def symptoms_page() -> str:
+    """Every symptom of the catalogue by family, and the settings of the tests for them."""
+    by_family = {family: [symptom for symptom in CATALOGUE.symptoms.values() if symptom.family is family]
+                 for family in Family}  # fmt: skip
+    listed = [symptom for symptoms in by_family.values() for symptom in symptoms]
+    parts = [NOTE, _SYMPTOMS]
+    parts += [
+        f"| [`{symptom.name}`](#{symptom.name}) | {symptom.family} | {symptom.log10_lr:g} | {symptom.meaning} |\n"
+        for symptom in listed
+    ]
+    for family, symptoms in by_family.items():
+        parts += [f"\n## Family {family}\n" if symptoms else "", *map(_symptom, symptoms)]
+    return "".join((*parts, _settings()))
+
+
+def _symptom(symptom: Symptom) -> str:
+    weight = f"{symptom.log10_lr:g} (a factor of {10**symptom.log10_lr:.3g})"
+    if symptom.decisive:
+        weight += "; decisive"
+    if symptom.log10_lr_absent:
+        weight += f"; {symptom.log10_lr_absent:g} where it was tested for and is absent"
+    if symptom.rates is not None:
+        weight += (
+            f"; many flows together, with {symptom.rates.tunnels:g} of tunnels and {symptom.rates.others:g} of others"
+        )
+    rows = {
+        "log10 LR": weight,
+        "Formula": symptom.formula,
+        "Source": symptom.source,
+        "Known false positives": symptom.false_positives,
+        "Known evasions": symptom.evasions,
+    }
+    told = "".join(f"* **{name}**: {text}.\n" for name, text in rows.items())
+    return f"\n### {symptom.name}\n\n{symptom.meaning[0].upper()}{symptom.meaning[1:]}.\n\n{told}"
+
+
+def _settings() -> str:
+    parts = ["\n## Settings\n\n| setting | default |\n|---|---|\n"]
+    for section in msgspec.structs.fields(DetectSettings):
+        limits = getattr(DetectSettings(), section.name)
+        if isinstance(limits, msgspec.Struct):
+            values = msgspec.structs.asdict(limits)
+            parts += [f"| `[detect.{section.name}] {name}` | {_value(value)} |\n" for name, value in values.items()]
+    return "".join(parts)
+
+
+def _value(value: object) -> str:
+    return msgspec.json.encode(value).decode().replace("|", "\\|")
+
+
+PAGES = {"cli.md": cli_page, "records.md": records_page, "symptoms.md": symptoms_page}
 
 
 def stale() -> list[str]:

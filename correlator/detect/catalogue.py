@@ -9,13 +9,29 @@ from common.records import FlowRecord
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.settings import DetectSettings
 from correlator.detect.symptom import Catalogue, Sight
-from correlator.detect.symptoms import context, duration, frequency, novelty, reconnect, timing, volume
+from correlator.detect.symptoms import (
+    content,
+    context,
+    duration,
+    frequency,
+    http,
+    interaction,
+    novelty,
+    protocol,
+    reconnect,
+    timing,
+    volume,
+)
 
 CATALOGUE: Final = Catalogue.of(
+    content.SYMPTOMS,
     context.SYMPTOMS,
     duration.SYMPTOMS,
     frequency.SYMPTOMS,
+    http.SYMPTOMS,
+    interaction.SYMPTOMS,
     novelty.SYMPTOMS,
+    protocol.SYMPTOMS,
     reconnect.SYMPTOMS,
     timing.SYMPTOMS,
     volume.SYMPTOMS,
@@ -24,6 +40,10 @@ CATALOGUE: Final = Catalogue.of(
 
 def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:
     """Yield what the tests of single flows answer; the record is of the flow so far, its parts merged."""
+    yield from protocol.of_flow(record, settings.protocol)
+    yield from http.of_flow(record)
+    yield from content.of_flow(record, settings.content)
+    yield from interaction.of_flow(record, settings.interaction)
     yield from timing.of_flow(record, settings.timing)
 
 

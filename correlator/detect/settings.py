@@ -6,10 +6,13 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from correlator.detect.symptoms.content import ContentLimits
 from correlator.detect.symptoms.context import ContextLimits
 from correlator.detect.symptoms.duration import DurationLimits
 from correlator.detect.symptoms.frequency import FrequencyLimits
+from correlator.detect.symptoms.interaction import InteractionLimits
 from correlator.detect.symptoms.novelty import NoveltyLimits
+from correlator.detect.symptoms.protocol import ProtocolLimits
 from correlator.detect.symptoms.reconnect import ReconnectLimits
 from correlator.detect.symptoms.timing import TimingLimits
 from correlator.detect.symptoms.volume import VolumeLimits
@@ -30,3 +33,6 @@ class DetectSettings(Struct, frozen=True, kw_only=True):
     reconnect: ReconnectLimits = ReconnectLimits()
     timing: TimingLimits = TimingLimits()
     volume: VolumeLimits = VolumeLimits()
+    protocol: ProtocolLimits = ProtocolLimits()
+    content: ContentLimits = ContentLimits()
+    interaction: InteractionLimits = InteractionLimits()
