@@ -89,8 +89,8 @@ class Unit(NamedTuple):
 
     @property
     def asked(self) -> bool:
-        """Whether its group's percentage counts it: beacons with too few gaps are told, and not counted."""
-        return not self.label.endswith("beacon") or len(self.connections) > BEACON_GAPS
+        """Whether its group's percentage counts it: not a beacon of too few gaps, nor what has no connection."""
+        return len(self.connections) > (BEACON_GAPS if self.label.endswith("beacon") else 0)
 
 
 class Verdict(NamedTuple):
