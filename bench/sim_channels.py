@@ -234,6 +234,7 @@ def openvpn(known: Callable[[random.Random], Known]) -> Play:
 
 
 def plain_openvpn(dice: random.Random) -> Known:
+    """Return what is known of OpenVPN as it comes: a hard reset first."""
     reset = b"\x00\x2a\x38" + dice.randbytes(41)
     return Known("openvpn", "openvpn", None, None, ("odd-port",), looks_of(reset))
 

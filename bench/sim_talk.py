@@ -227,9 +227,13 @@ class Talk:
     def records(self, flow_id: int, ends: Ends, known: Known, *, closes: bool = True) -> list[FlowRecord]:
         """Return the records of the conversation, which is over; ``closes``: by FIN, otherwise it fell silent."""
         if self._tcp and closes:
+            at_ns = self.now_ns + self._rtt_ns
+            if self._active_ns and at_ns - self._part.began_ns > self._active_ns:
+                self._cut(at_ns)
             self._part.packets[OUT] += 2
             self._part.packets[IN] += 1
-            self.last_ns = self.now_ns + self._rtt_ns
+            self._part.longest_ns = max(self._part.longest_ns, at_ns - self.last_ns)
+            self.last_ns = at_ns
         parts = [*self._done, (self._part, self._part_start_ns, self.last_ns, len(self._splt))]
         answered = self._tcp and bool(self._data_ns[IN] is not None or closes)
         found = []

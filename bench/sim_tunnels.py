@@ -26,6 +26,7 @@ from sim_channels import (
     tls_in_tls,
     typing,
 )
+from sim_content import random_looking
 from sim_talk import SECOND
 from sim_web import Caller, Label, Made
 from sim_world import DAY, START_NS, Peer, World, fresh

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from packets import ACK, FIN, PSH, SYN, all_records, records, tcp_frame
 
@@ -82,12 +82,25 @@ bursts = st.lists(
 )
 
 
+def is_cut_inside(bursts: list[tuple[int, int, int]], rtt_ns: int, segment: int, apart_ns: int) -> bool:
+    """Whether a minute is over in the middle of a burst, which the simulator tells in one part."""
+    now_ns, began_ns = rtt_ns, 0
+    for _, size, gap_ns in bursts:
+        now_ns += gap_ns
+        began_ns = now_ns if now_ns - began_ns > 60 * S else began_ns
+        now_ns += (size - 1) // segment * apart_ns
+        if now_ns - began_ns > 60 * S:
+            return True
+    return False
+
+
 @given(bursts)
 def test_a_conversations_records_are_those_that_the_sensor_hands_out_of_its_packets(
     bursts: list[tuple[int, int, int]],
 ) -> None:
     talk = importlib.import_module("sim_talk")
     rtt_ns = 20 * MS
+    assume(not is_cut_inside(bursts, rtt_ns, talk.SEGMENT, talk._SEGMENT_NS))
     made = talk.Talk(T0, rtt_ns).play(bursts)
     ends = talk.Ends(bytes((10, 1, 1, 9)), CLIENT[1], bytes((10, 1, 2, 2)), SERVER[1])
     simulated = made.records(7, ends, talk.NOTHING_KNOWN)
