@@ -49,7 +49,7 @@ def geometric(dice: random.Random, mean: float) -> int:
 def browsing(world: World, user: User, day: Day) -> Iterator[Made]:
     """Yield everything that a user does on a day."""
     dice = random.Random(f"browsing {user.number} {day.number} {world.seed}")
-    caller = Caller(dice, user)
+    caller = Caller(dice, user, world.lost)
     hours = sum(end - begin for begin, end in day.works) / HOUR
     for _ in range(_poisson(dice, SESSIONS_A_DAY * user.busy * hours / 8)):
         yield from _session(world, caller, _moment(dice, day), _end(day))

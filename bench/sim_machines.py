@@ -14,7 +14,7 @@ from sim_world import HOLIDAYS, HOUR, MINUTE, PROXY, PROXY_PORT, RESOLVER, Day, 
 
 
 class Poller(NamedTuple):
-    """A program that asks again and again, on a new connection each time."""
+    """A program that asks again and again."""
 
     kind: str
     share: float
@@ -29,6 +29,8 @@ class Poller(NamedTuple):
     tls: bool = True
     working: bool = False
     """Only while somebody works, and not whenever the machine is on."""
+    kept: bool = False
+    """Whether it asks on one connection, as pages do in a browser, and not on a new one each time."""
 
 
 # Intervals are those of programs' documentation and of Web Tap's list (30 s to 60 minutes); the CTU's recording of one
@@ -36,7 +38,7 @@ class Poller(NamedTuple):
 POLLERS: Final = (
     Poller("mail-check", 0.3, 600, 0.0, 400, 900),  # POP or IMAP over TLS: ten minutes is the usual default
     Poller("mail-check", 0.3, 300, 0.02, 700, 1_500),
-    Poller("webmail-poll", 0.4, 60, 0.05, 900, 700, working=True),
+    Poller("webmail-poll", 0.4, 60, 0.05, 900, 700, working=True, kept=True),
     Poller("weather", 0.5, 1800, 0.02, 500, 6_000, shared=False),
     Poller("virus-scanner", 0.9, 3600, 0.01, 600, 2_000),
     Poller("virus-scanner", 0.9, 301.6, 0.0, 450, 420),
@@ -65,6 +67,7 @@ LOOKUPS: Final = 60  # questions to the resolver in a day, beside what caches an
 DOWN: Final = 0.03  # of days a service that a program wants is down, and it tries with growing pauses
 ADMINS: Final = 0.07  # of users log in to servers over ssh
 BACK_OFF: Final = 1.6  # gRPC's multiplier
+KEPT_ENDS: Final = 1 / 200
 FORGETS: Final = 0.004  # of polls do not happen, as machines stutter
 
 
@@ -74,7 +77,7 @@ def machines(world: World, user: User, day: Day) -> Iterator[Made]:
     begin, end = day.on
     if begin == end:
         return
-    caller = Caller(dice, user)
+    caller = Caller(dice, user, world.lost)
     for number, (poller, peer, software) in enumerate(installed(world, user)):
         spans = day.works if poller.working else ((begin, end),)
         for span in spans:
@@ -135,17 +138,24 @@ def _polls(
     # The phase is the program's start, which is the machine's, give or take what comes before it.
     at_ns = span[0] + int(random.Random(f"{number} {span[0]} {caller.user.number}").uniform(0, poller.every_s) * SECOND)
     size = poller.answer * random.Random(f"{peer.host}").lognormvariate(0, 0.3)
+    begun_ns, asked_ns, kept = at_ns, at_ns, list[Burst]()
     while at_ns < span[1]:
         if dice.random() > FORGETS:
             # Asked the same every time, answered nearly the same: now and then there is news.
             news = dice.lognormvariate(0, 1.2) if dice.random() < 0.1 else dice.lognormvariate(0, 0.03)
             sent = int(poller.request * dice.lognormvariate(0, 0.02))
-            bursts = [
-                (OUT, sent, MS),
-                (IN, max(40, int(size * news)), peer.rtt_ns + int(dice.lognormvariate(2.5, 0.8) * MS)),
-            ]
-            yield caller.call(peer, at_ns, bursts, web(poller.kind), software=software, alpn="http/1.1")
+            answer_ns = peer.rtt_ns + int(dice.lognormvariate(2.5, 0.8) * MS)
+            kept += [(OUT, sent, max(MS, at_ns - asked_ns)), (IN, max(40, int(size * news)), answer_ns)]
+            asked_ns = at_ns + answer_ns
+            # Servers close what is kept after some hundreds of requests; a guess.
+            if not poller.kept or dice.random() < KEPT_ENDS:
+                yield caller.call(peer, begun_ns, kept, web(poller.kind), software=software, alpn="http/1.1")
+                kept = []
         at_ns += int(poller.every_s * (1 + poller.jitter * dice.random()) * SECOND) + int(dice.expovariate(5) * SECOND)
+        if not kept:
+            begun_ns = asked_ns = at_ns
+    if kept:
+        yield caller.call(peer, begun_ns, kept, web(poller.kind), software=software, alpn="http/1.1")
 
 
 def _pushes(world: World, user: User) -> Iterator[tuple[Peer, Software, int]]:

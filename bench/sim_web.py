@@ -49,8 +49,8 @@ def greeting(dice: random.Random, peer: Peer, *, proxied: bool) -> list[Burst]:
 class Caller:
     """Makes flows of one user, numbered as the sensor would."""
 
-    def __init__(self, dice: random.Random, user: User) -> None:
-        self.dice, self.user = dice, user
+    def __init__(self, dice: random.Random, user: User, lost: float = 0.0) -> None:
+        self.dice, self.user, self._lost = dice, user, lost
         self._port = dice.randrange(32_768, 60_000)
 
     def port(self) -> int:
@@ -83,8 +83,8 @@ class Caller:
     ) -> Made:  # fmt: skip
         """Return a TCP connection to an address."""
         talk = Talk(at_ns, rtt_ns)
-        if lost:
-            talk.lose(self.dice, script, lost)
+        if lost or self._lost:
+            talk.lose(self.dice, script, lost or self._lost)
         else:
             talk.play(script)
         ends = Ends(self.user.address, self.port(), *server)

@@ -79,9 +79,9 @@ class Day(NamedTuple):
 class World:
     """Who there is; the same for the same seed."""
 
-    def __init__(self, seed: int, users: int) -> None:
+    def __init__(self, seed: int | str, users: int, lost: float = 0.0) -> None:
         dice = random.Random(f"world {seed}")
-        self.seed = seed
+        self.seed, self.lost = seed, lost
         self.sites = [_peer(dice, f"site{number:05}") for number in range(SITES)]
         self._popular = list(accumulate((rank + 1) ** -ZIPF for rank in range(SITES)))
         self.third_parties = [_peer(dice, f"cdn{number:03}") for number in range(THIRD_PARTIES)]

@@ -12,6 +12,7 @@ used, each with its reason: sim_world.py, sim_browsing.py, sim_machines.py, sim_
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import multiprocessing
 import os
@@ -43,8 +44,12 @@ class Plan(NamedTuple):
     tunnels: int
     """Of every kind; 0 for ordinary traffic alone."""
     seed: int
-    busy: float = 1.0
-    """How often each user's day is played: more flows for measurements of speed."""
+    ordinary: bool = True
+    """Whether there is ordinary traffic; otherwise the tunnels alone, to be played beside it."""
+    lost: float = 0.0
+    """Share of packets that the sensor does not see."""
+    busy: int = 1
+    """How often each user's day is browsed: more flows, for measurements of speed."""
 
 
 class Channel(NamedTuple):
@@ -57,27 +62,26 @@ class Channel(NamedTuple):
 
 def day_of(world: World, tunnels: Sequence[Tunnel], plan: Plan, day: int) -> Iterator[Made]:
     """Yield the flows that begin on a day, in no order."""
-    for user in world.users:
+    for user in world.users if plan.ordinary else ():
         habits = world.day(user, day)
-        for again in range(max(1, round(plan.busy))):
-            shifted = world if not again else _again(world, again)
-            yield from browsing(shifted, user, habits)
+        for again in range(plan.busy):
+            yield from browsing(_again(world, again) if again else world, user, habits)
         yield from machines(world, user, habits)
     for number, tunnel in enumerate(tunnels):
         yield from played(world, tunnel, number, day)
 
 
 def _again(world: World, number: int) -> World:
-    """Return a world with other dice and the same people."""
-    other = object.__new__(World)
-    other.__dict__.update(world.__dict__, seed=f"{world.seed}.{number}")
+    """Return a world with other dice and the same people and sites."""
+    other = copy.copy(world)
+    other.seed = f"{world.seed}, {number}"
     return other
 
 
 def write_day(plan: Plan, day: int, directory: Path) -> None:
     """Write a day's flow log, and its labels beside it."""
-    world = World(plan.seed, plan.users)
-    run = START_NS + day * DAY
+    world = World(plan.seed, plan.users, plan.lost)
+    run = START_NS + day * DAY + (0 if plan.ordinary else 1)
     rows: list[tuple[int, int, Any]] = []
     labels: dict[tuple[Channel, Any], list[int]] = {}
     made = sorted(
@@ -160,11 +164,27 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=30, help="(default: %(default)s)")
     parser.add_argument("--days", type=int, default=40, help="(default: %(default)s)")
     parser.add_argument("--tunnels", type=int, default=0, metavar="N", help="of every kind (default: none)")
+    parser.add_argument(
+        "--only-tunnels", action="store_true", help="without the ordinary traffic, to be played beside it"
+    )
+    parser.add_argument("--lost", type=float, default=0.0, metavar="SHARE", help="of packets that the sensor misses")
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     arguments = parser.parse_args()
     if min(arguments.users, arguments.days) < 1 or arguments.tunnels < 0 or arguments.users > 10_000:
         parser.error("--users is 1 to 10000, --days 1 or more, --tunnels 0 or more")
-    write(arguments.directory, Plan(arguments.users, arguments.days, arguments.tunnels, arguments.seed))
+    if not 0 <= arguments.lost < 1:
+        parser.error("--lost is 0 or more and below 1")
+    write(
+        arguments.directory,
+        Plan(
+            arguments.users,
+            arguments.days,
+            arguments.tunnels,
+            arguments.seed,
+            not arguments.only_tunnels,
+            arguments.lost,
+        ),
+    )
 
 
 if __name__ == "__main__":
