@@ -384,6 +384,14 @@ def shown(value: object) -> str:
     return f"{start!r:.80}"
 
 
+def check_exchange(record: HttpExchange) -> None:
+    """Raise WireError when an exchange's fields contradict each other."""
+    if record.end_ns < record.start_ns:
+        raise WireError("record_time", f"exchange {record.number} of flow {record.flow_id} ends before it starts")
+    if len(record.client_ip) != len(record.server_ip):
+        raise WireError("record_value", f"flow {record.flow_id} mixes IPv4 and IPv6")
+
+
 def check_flow(record: FlowRecord) -> None:
     """Raise WireError when a flow record's fields contradict each other."""
     if record.end_ns < record.start_ns or record.start_ns < record.flow_start_ns:

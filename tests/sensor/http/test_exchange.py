@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from http_talk import IN, MS, OUT, START_NS, anomalies, request, response, talk
 
-from common.records import RECORD_TYPES, RecordReader
+from common.records import HttpExchange, RecordReader
 from sensor.http.exchange import MAX_NAMES
 
 
@@ -104,6 +104,6 @@ def test_texts_of_any_size_become_records_that_readers_take() -> None:
     )[:60_000] + b"\r\n\r\n"  # fmt: skip
     answer = response("HTTP/1.1 200 OK", f"Content-Type: {'t' * 5000}", "Content-Length: 0")
     (record,) = talk((OUT, ask), (IN, answer), uri_bytes=1024)
-    reader = RecordReader(RECORD_TYPES["http"], record._fields)
+    reader = RecordReader(HttpExchange, record._fields)
     assert reader.read(tuple(record)) == record
     assert len(record.header_names or ()) <= MAX_NAMES
