@@ -7,7 +7,7 @@ imports.  Pure: bytes in, bytes and batches out; files and sockets belong to the
     frame  = length (u32), CRC-32 of the payload (u32), payload
     payload = msgpack [version, kind, sensor, run, sequence, first_ns, last_ns, records]
 
-All integers are big-endian.  ``kind`` is ``header``, ``flow``, ``stats`` or ``alarm``; a reader skips
+All integers are big-endian.  ``kind`` is ``header``, ``flow``, ``stats``, ``alarm`` or ``http``; a reader skips
 kinds that it does not know (words of at least three small letters), and items after the eighth.  A header's records are
 ``[[kind, [field name, ...]], ...]``; it has sequence 0 and opens every file and every connection.
 The frames of a run count up from 1.  Keys of msgpack maps are texts: their hashes are seeded, so nobody

@@ -104,6 +104,12 @@ NAMES = Kind(
     _optional(_list(32, _text(64))),
     Annotated[tuple[_Word, ...], Meta(max_length=32)] | None,
 )
+HEADER_NAMES = Kind(
+    "up to 64 short texts or nil",
+    _optional(_list(64, _text(64))),
+    Annotated[tuple[_Word, ...], Meta(max_length=64)] | None,
+)
+OPTIONAL_TEXT = Kind("text, at most 1024, or nil", _optional(_text(1024)), Annotated[str, Meta(max_length=1024)] | None)
 COUNTS_BY_NAME = Kind(
     "map of up to 64 counts", _mapping(64, _text(64), is_count), Annotated[dict[_Word, _Count], Meta(max_length=64)]
 )

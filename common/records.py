@@ -25,11 +25,13 @@ from common.kinds import (
     COUNT,
     COUNTS_BY_NAME,
     FACTS,
+    HEADER_NAMES,
     HISTOGRAM,
     NAME,
     NAMES,
     OPTIONAL_COUNT,
     OPTIONAL_NAME,
+    OPTIONAL_TEXT,
     PORT,
     SHARE,
     SPLT,
@@ -62,6 +64,7 @@ ORIENTATIONS: Final[Mapping[int, str]] = {
 PROTOCOLS: Final[Mapping[int, str]] = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6"}
 
 END_REASON: Final = or_nil(one_of("flowEndReason", END_REASONS))
+OPTIONAL_PORT: Final = or_nil(PORT)
 ORIENTATION: Final = one_of("orientation", ORIENTATIONS)
 
 
@@ -205,15 +208,55 @@ class SensorAlarm(NamedTuple):
     duration_ns: Annotated[int, COUNT, "so far"]
 
 
+class HttpExchange(NamedTuple):
+    """A request and its response on an HTTP/1 connection, or what there was of the two.
+
+    Bodies, cookies and credentials are in none.  What follows a CONNECT that succeeded, or a change of protocols, is
+    the flow's payload and not in the exchange.
+    """
+
+    flow_id: Annotated[int, COUNT, "of the connection, as in its flow's records"]
+    number: Annotated[int, COUNT, "0 for the first exchange of its connection, then 1, 2, ..."]
+    client_ip: Annotated[bytes, ADDRESS, "who opened the connection"]
+    client_port: Annotated[int, PORT, "its port"]
+    server_ip: Annotated[bytes, ADDRESS, "who answered: the proxy, where there is one"]
+    server_port: Annotated[int, PORT, "its port"]
+    start_ns: Annotated[int, COUNT, "the request's first byte; the response's, when there is no request"]
+    request_end_ns: Annotated[int | None, OPTIONAL_COUNT, "the request's last byte, of its body too; nil: not seen"]
+    response_start_ns: Annotated[int | None, OPTIONAL_COUNT, "the final response's first byte"]
+    end_ns: Annotated[int, COUNT, "the last byte of both"]
+    method: Annotated[str | None, OPTIONAL_NAME, "as sent; nil: no request was seen"] = None
+    host: Annotated[
+        str | None, OPTIONAL_NAME, "where it goes, in lower case: CONNECT's target, the absolute URI's, or Host"
+    ] = None
+    host_port: Annotated[int | None, OPTIONAL_PORT, "the port named with it, or by the URI's scheme"] = None
+    uri_bytes: Annotated[int | None, OPTIONAL_COUNT, "length of the request's target"] = None
+    uri: Annotated[str | None, OPTIONAL_TEXT, "the target's beginning, if wanted; without what looks secret"] = None
+    version: Annotated[str | None, OPTIONAL_NAME, "of the request: 1.1, 1.0, 0.9"] = None
+    header_names: Annotated[tuple[str, ...] | None, HEADER_NAMES, "of the request, as sent, in order"] = None
+    user_agent: Annotated[str | None, OPTIONAL_NAME, "User-Agent, its first 255 characters"] = None
+    referer_host: Annotated[str | None, OPTIONAL_NAME, "the host in Referer: a page led here"] = None
+    upgrade: Annotated[str | None, OPTIONAL_NAME, "the protocol asked for by Upgrade; status 101 grants it"] = None
+    request_header_bytes: Annotated[int, COUNT, "request line, headers and the empty line"] = 0
+    request_body_bytes: Annotated[int, COUNT, "of the body, without the framing of chunks"] = 0
+    status: Annotated[int | None, OPTIONAL_COUNT, "of the final response; nil: there was none"] = None
+    response_version: Annotated[str | None, OPTIONAL_NAME, "of the response"] = None
+    response_header_bytes: Annotated[int, COUNT, "status line, headers and the empty line"] = 0
+    response_body_bytes: Annotated[int, COUNT, "as it was sent, compressed or not; without the framing of chunks"] = 0
+    content_type: Annotated[str | None, OPTIONAL_NAME, "of the response, without parameters, in lower case"] = None
+    anomalies: Annotated[tuple[str, ...] | None, NAMES, "what was odd about it: see the words in http.md"] = None
+
+
 _ONLY_INT: Final = {int}
 
-Record = FlowRecord | SensorStats | SensorAlarm
-R = TypeVar("R", FlowRecord, SensorStats, SensorAlarm)
+Record = FlowRecord | SensorStats | SensorAlarm | HttpExchange
+R = TypeVar("R", FlowRecord, SensorStats, SensorAlarm, HttpExchange)
 
-RECORD_TYPES: Final[Mapping[str, type[FlowRecord | SensorStats | SensorAlarm]]] = {
+RECORD_TYPES: Final[Mapping[str, type[Record]]] = {
     "flow": FlowRecord,
     "stats": SensorStats,
     "alarm": SensorAlarm,
+    "http": HttpExchange,
 }
 
 
@@ -339,6 +382,14 @@ def shown(value: object) -> str:
         return f"{'a map' if isinstance(value, dict) else 'an array'} of {len(value)}"
     start = value[:80] if isinstance(value, str | bytes) else value
     return f"{start!r:.80}"
+
+
+def check_exchange(record: HttpExchange) -> None:
+    """Raise WireError when an exchange's fields contradict each other."""
+    if record.end_ns < record.start_ns:
+        raise WireError("record_time", f"exchange {record.number} of flow {record.flow_id} ends before it starts")
+    if len(record.client_ip) != len(record.server_ip):
+        raise WireError("record_value", f"flow {record.flow_id} mixes IPv4 and IPv6")
 
 
 def check_flow(record: FlowRecord) -> None:

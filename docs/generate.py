@@ -75,7 +75,12 @@ def _help(path: str, command: click.Command) -> str:
 
 def records_page() -> str:
     """Every record kind, its fields in wire order."""
-    titles = {"flow": "Flow records", "stats": "Sensor statistics", "alarm": "Sensor threshold alarms"}
+    titles = {
+        "flow": "Flow records",
+        "stats": "Sensor statistics",
+        "alarm": "Sensor threshold alarms",
+        "http": "HTTP exchanges",
+    }
     parts = [NOTE, _RECORDS.format(version=VERSION, size=MAX_FRAME_BYTES, records=MAX_BATCH_RECORDS)]
     for kind, record_type in RECORD_TYPES.items():
         parts.append(f"\n## {titles[kind]} (`{kind}`)\n\n| field | values | meaning |\n|---|---|---|\n")

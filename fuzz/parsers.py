@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from rec_records import RUN, alarm, flow, flow_log, frame, header, stats
+from rec_records import RUN, alarm, exchange, flow, flow_log, frame, header, stats
 
 from common.errors import UserError, WireError
 from common.flowlog import Frame, check_file_header, decode_payload, scan_frames
@@ -37,7 +37,7 @@ _STATE_BYTES = 1 << 20
 _FLOWS = [flow(flow_id=number, history="ShADadFf", vlan=number) for number in range(1, 5)]
 _LOG = flow_log(
     header(), frame(1, _FLOWS), frame(2, [stats(rejected={"not_ip": 7})], kind="stats"),
-    frame(3, [alarm()], kind="alarm"), frame(4, _FLOWS),
+    frame(3, [alarm()], kind="alarm"), frame(4, _FLOWS), frame(5, [exchange()], kind="http"),
 )  # fmt: skip
 _NDJSON = "".join(json.dumps(flow_row(record, "tap-1")) + "\n" for record in _FLOWS).encode()
 _CSV = "\n".join([",".join(FLOW_COLUMNS), *(",".join(flow_cells(record, "tap-1")) for record in _FLOWS)]).encode()

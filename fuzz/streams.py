@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from sensor.stream._streams import Streams
-from sensor.stream.events import Began, Data, Ended, Gap
+from sensor.stream.events import Began, Data, Ended, Gap, Skipped
 
 _PACKET_BYTES = 65_535
 
@@ -48,7 +48,7 @@ class Watched:
         if self.streams.held > most:
             self.wrong = f"{self.streams.held} bytes held, {most} allowed"
 
-    def _follow(self, event: Data | Gap) -> None:
+    def _follow(self, event: Data | Gap | Skipped) -> None:
         length = len(event.data) if isinstance(event, Data) else event.length
         reached = self._reached.get(event.flow_id)
         self._check(event, reached is not None and length > 0 and event.offset == reached[event.direction])

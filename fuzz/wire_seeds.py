@@ -27,7 +27,7 @@ from common.flowlog import (
     scan_frames,
 )
 from common.kinds import Kind
-from common.records import FlowRecord, SensorAlarm, SensorStats, fields_of
+from common.records import FlowRecord, HttpExchange, SensorAlarm, SensorStats, fields_of
 from correlator.ingest.formats.detect import Format
 from correlator.ingest.formats.lines import BadLine, numbered_lines
 from correlator.ingest.formats.zeek import read_json, read_tsv
@@ -93,6 +93,9 @@ _GOOD: Final[Mapping[Kind, Callable[[random.Random], Any]]] = {
     kinds.SPLT: lambda dice: tuple((_signed(dice), _count(dice)) for _ in range(dice.choice((0, 1, 5, 32)))),
     kinds.FACTS: _facts,
     kinds.NAMES: lambda dice: tuple(_text(dice) for _ in range(dice.randrange(4))),
+    kinds.HEADER_NAMES: lambda dice: tuple(_text(dice) for _ in range(dice.choice((0, 3, 64)))),
+    kinds.OPTIONAL_TEXT: _text,
+    records.OPTIONAL_PORT: lambda dice: dice.randrange(65536),
     kinds.COUNTS_BY_NAME: lambda dice: {_text(dice): _count(dice) for _ in range(dice.randrange(4))},
 }
 
@@ -141,7 +144,7 @@ def headers() -> dict[int, bytes]:
 
 
 def fresh_frames(dice: random.Random) -> list[bytes]:
-    """Return frames of made-up records: flows by both encoders and for all runs, statistics, an alarm, another kind."""
+    """Return frames of made-up records: flows by both encoders and for all runs, the other kinds, an unknown one."""
     frames: list[bytes] = []
     for sequence in range(1, 8):
         flows = [made_up_flow(dice) for _ in range(dice.choice((1, 1, 2)))]
@@ -152,8 +155,10 @@ def fresh_frames(dice: random.Random) -> list[bytes]:
         else:
             rows = [_row_for(run, flow) for flow in flows]
             frames.append(encode_frame(Batch("flow", SENSOR, run, sequence, T0, T0 + 1, rows)))
-    for kind, record_type in (("stats", SensorStats), ("alarm", SensorAlarm)):
+    for kind, record_type in (("stats", SensorStats), ("alarm", SensorAlarm), ("http", HttpExchange)):
         row = _record(record_type, dice, 1.0)
+        if isinstance(row, HttpExchange):
+            row = row._replace(start_ns=T0, end_ns=T0 + 1, client_ip=bytes(4), server_ip=bytes(4))
         frames.append(encode_frame(Batch(kind, SENSOR, NOW, 8, T0, T0, [row])))
     frames.append(encode_frame(Batch("beacon", SENSOR, NOW, 9, T0, T0, [[1, "a"], {"b": None}])))
     return frames

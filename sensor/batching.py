@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from common.flowlog import MAX_BATCH_RECORDS, Batch, Block, encode_block, encode_frame, header_batch
-from common.records import SensorAlarm, SensorStats
+from common.records import HttpExchange, SensorAlarm, SensorStats
+
+MAX_EXCHANGES: Final = 256
+"""HTTP exchanges of a frame: the largest have 16 KiB."""
 
 
 class NumberedFrame(NamedTuple):
@@ -51,6 +54,15 @@ class Batcher:
             part = alarms[start : start + MAX_BATCH_RECORDS]
             times = [alarm.time_ns for alarm in part]
             frames.append(self._frame("alarm", min(times), max(times), part))
+        return frames
+
+    def exchanges(self, exchanges: Sequence[HttpExchange]) -> list[NumberedFrame]:
+        """Return the frames of HTTP exchanges; they do not wait."""
+        frames = []
+        for start in range(0, len(exchanges), MAX_EXCHANGES):
+            part = exchanges[start : start + MAX_EXCHANGES]
+            first_ns = min(exchange.start_ns for exchange in part)
+            frames.append(self._frame("http", first_ns, max(exchange.end_ns for exchange in part), part))
         return frames
 
     def statistics(self, stats: SensorStats) -> NumberedFrame:

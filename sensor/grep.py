@@ -100,7 +100,7 @@ class Grep:
                 self._flows[event.flow_id] = _Flow(event)
             elif isinstance(event, Gap):
                 self._gap(event)
-            else:
+            elif isinstance(event, Ended):
                 self._ended(event)
 
     def finish(self) -> None:

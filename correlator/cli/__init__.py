@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "db": "db",
     "detect": "detect",
     "evolution": "evolution",
+    "exchanges": "exchanges",
     "flows": "flows",
     "import": "import_",
     "keygen": "keygen",

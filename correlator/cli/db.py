@@ -85,14 +85,14 @@ def prune(place: Place, *, dry_run: bool, vacuum: bool, **wanted: Any) -> None:
     if dry_run:
         with reading(place.db) as store:
             due = Pruner(store, settings).due(now_ns())
-        say(f"{due.records} flow records and {due.periods} periods are to go")
+        say(f"{_counted(due)} are to go")
         return
     with changing(place.db) as store:
         pruner = Pruner(store, settings)
         total = Removed()
         while (removed := pruner.step(now_ns())) != Removed():
-            total = Removed(total.records + removed.records, total.periods + removed.periods)
-        say(f"{total.records} flow records and {total.periods} periods removed")
+            total = Removed(*map(sum, zip(total, removed, strict=True)))
+        say(f"{_counted(total)} removed")
         if pruner.is_over():
             say(f"warning: {place.db} is still over max_bytes = {settings.max_bytes}: lower --hours-days, or raise it")
         if vacuum:
@@ -121,6 +121,11 @@ def check(place: Place, *, full: bool) -> None:
     if count:
         click.get_current_context().exit(1)
     say(f"{place.db}: nothing is wrong")
+
+
+def _counted(removed: Removed) -> str:
+    exchanges = f", {removed.exchanges} HTTP exchanges" if removed.exchanges else ""
+    return f"{removed.records} flow records and {removed.periods} periods{exchanges}"
 
 
 def _retention(configured: RetentionSettings, given: dict[str, int]) -> RetentionSettings:

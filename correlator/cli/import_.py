@@ -71,7 +71,8 @@ def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool)
     new_alarms = tally.new_alarms + found
     alarms = f", {new_alarms} new alarms" if new_alarms else ""
     torn = f", {tally.torn} cut off at the end" if tally.torn else ""
-    say(f"{tally.stored} records stored, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}")
+    exchanges = f", {tally.exchanges} HTTP exchanges" if tally.exchanges else ""
+    say(f"{tally.stored} records stored{exchanges}, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}")
     if failed or tally.bad:
         click.get_current_context().exit(1)
 

@@ -44,6 +44,8 @@ class Tally:
     """Lines, records and frames that were refused, and damaged stretches."""
     torn: int = 0
     new_alarms: int = 0
+    exchanges: int = 0
+    """HTTP exchanges that were new."""
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, stored: Stored) -> None:
@@ -53,6 +55,7 @@ class Tally:
         self.bad += stored.refused.total()
         self.reasons += stored.refused
         self.new_alarms += stored.new_alarms
+        self.exchanges += stored.exchanges
 
 
 class Importer:

@@ -34,6 +34,8 @@ class Stored(NamedTuple):
     refused: Counter[str]
     """Records and frames that were refused, by reason."""
     new_alarms: int
+    exchanges: int = 0
+    """HTTP exchanges that were new."""
 
 
 class Pipeline:
@@ -65,11 +67,12 @@ class Pipeline:
             accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
             arrived, too_old = self._kept([Arrived(frame.sensor, frame.flows) for frame in accepted])
             written = self._writer.add_records(arrived, now_ns, self._thresholds)
+            exchanges = self._add_exchanges(accepted, too_old, now_ns)
             alarms = [*self._alarms(written), *self._sensor_alarms(accepted)]
             new_alarms = self._writer.add_alarms(alarms)
             refused = self._account(verdicts, written, too_old, now_ns)
             new_alarms += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
-        return _stored(verdicts, written, refused, new_alarms)
+        return _stored(verdicts, written, refused, new_alarms)._replace(exchanges=exchanges)
 
     def store_records(self, arrived: Sequence[tuple[str, FlowRecord]], now_ns: int) -> Stored:
         """Store records that no frame carried: those of text files."""
@@ -103,11 +106,12 @@ class Pipeline:
         A file may come again, and records whose flows were removed cannot be told from those that were counted then.
         On the link no frame is stored twice.
         """
-        removed_ns = 0 if self._sensor_limits is not None else self._writer.removed_ns()
+        removed_ns = self._removed_ns()
         kept: list[Arrived] = []
         too_old: Counter[str] = Counter()
         for arrived in batch:
-            recent = [start_ns >= removed_ns for start_ns in arrived.columns[AT["start_ns"]]] if removed_ns else ()
+            starts = arrived.columns[AT["start_ns"]] if removed_ns and arrived.columns else ()
+            recent = [start_ns >= removed_ns for start_ns in starts]
             if all(recent):
                 kept.append(arrived)
                 continue
@@ -115,6 +119,22 @@ class Pipeline:
             kept.append(Arrived(arrived.sensor, columns))
             too_old[arrived.sensor] += recent.count(False)
         return kept, too_old
+
+    def _add_exchanges(self, accepted: Sequence[Accepted], too_old: Counter[str], now_ns: int) -> int:
+        """Store HTTP exchanges, but none from before the flows that are kept; return how many are new."""
+        removed_ns = self._removed_ns() if any(frame.exchanges for frame in accepted) else 0
+        stored = 0
+        for frame in accepted:
+            kept = [exchange for exchange in frame.exchanges if exchange.start_ns >= removed_ns]
+            if len(kept) < len(frame.exchanges):
+                too_old[frame.sensor] += len(frame.exchanges) - len(kept)
+            if kept:
+                stored += self._writer.add_exchanges(frame.sensor, kept, now_ns)
+        return stored
+
+    def _removed_ns(self) -> int:
+        """Return the time before which records of files are left out."""
+        return 0 if self._sensor_limits is not None else self._writer.removed_ns()
 
     def _account(
         self, verdicts: Sequence[Verdict], written: Written, too_old: Counter[str], now_ns: int

@@ -13,9 +13,11 @@ from common.flowlog import Batch, read_schema
 from common.records import (
     RECORD_TYPES,
     FlowRecord,
+    HttpExchange,
     RecordReader,
     SensorAlarm,
     SensorStats,
+    check_exchange,
     check_flow,
 )
 from correlator.columns import AT, Columns, columns_of
@@ -31,6 +33,9 @@ FUTURE_NS: Final = 86_400 * 10**9
 MAX_JUMP: Final = 1 << 32
 _MAX_RUNS: Final = 4096
 _VOLUME: Final = slice(AT["packets_out"], AT["missed_bytes_in"] + 1)
+_exchange_volume: Final = attrgetter(
+    "uri_bytes", "request_header_bytes", "request_body_bytes", "response_header_bytes", "response_body_bytes"
+)
 _volume: Final = attrgetter(*FlowRecord._fields[_VOLUME])
 
 
@@ -46,13 +51,14 @@ class Accepted(NamedTuple):
     """The good flow records, in columns."""
     stats: list[SensorStats]
     alarms: list[SensorAlarm]
+    exchanges: list[HttpExchange]
     refused: Counter[str]
     """Records of it that were refused, by reason."""
 
     @property
     def taken(self) -> int:
         """How many records of it are good."""
-        return (len(self.flows[0]) if self.flows else 0) + len(self.stats) + len(self.alarms)
+        return (len(self.flows[0]) if self.flows else 0) + len(self.stats) + len(self.alarms) + len(self.exchanges)
 
 
 class Duplicate(NamedTuple):
@@ -128,16 +134,17 @@ class Receiver:
             return batch._replace(missing=missing, done=True)
         self._runs.move_to_end((batch.sensor, batch.run))
         refused: Counter[str] = Counter()
-        accepted = Accepted(*place, missing, (), [], [], refused)
+        accepted = Accepted(*place, missing, (), [], [], [], refused)
         reader = readers.get(batch.kind)
         if reader is None:
             refused["unknown_kind"] += len(batch.records)
         elif batch.kind == "flow":
             accepted = accepted._replace(flows=_flows(reader, batch, latest_ns, refused, spread))
         else:
-            _take(
-                reader, batch.records, accepted.stats if batch.kind == "stats" else accepted.alarms, latest_ns, refused
-            )
+            lists: dict[str, list[Any]] = {
+                "stats": accepted.stats, "alarm": accepted.alarms, "http": accepted.exchanges
+            }  # fmt: skip
+            _take(reader, batch.records, lists[batch.kind], latest_ns, refused)
         return accepted
 
 
@@ -147,7 +154,11 @@ def _take(
     for row in rows:
         try:
             record = reader.read(row)
-            _check_past(record.time_ns, latest_ns)
+            if isinstance(record, HttpExchange):
+                _check_past(record.end_ns, latest_ns)
+                check_plausible_exchange(record)
+            else:
+                _check_past(record.time_ns, latest_ns)
             target.append(record)
         except WireError as error:
             refused[error.reason] += 1
@@ -215,6 +226,15 @@ def check_plausible(record: FlowRecord) -> None:
         raise WireError("record_time", f"flow {record.flow_id} ends after the year 2116 or lasts for over a year")
     if max(_volume(record)) > MAX_COUNTER:
         raise WireError("record_value", f"flow {record.flow_id} counts more than {MAX_COUNTER}")
+
+
+def check_plausible_exchange(record: HttpExchange) -> None:
+    """Raise WireError when an exchange contradicts itself or is beyond what one can be."""
+    check_exchange(record)
+    if record.end_ns > MAX_TIME_NS or record.end_ns - record.start_ns > MAX_DURATION_NS:
+        raise WireError("record_time", f"an exchange of flow {record.flow_id} ends after 2116 or lasts for over a year")
+    if max(count or 0 for count in _exchange_volume(record)) > MAX_COUNTER:
+        raise WireError("record_value", f"an exchange of flow {record.flow_id} counts more than {MAX_COUNTER}")
 
 
 @lru_cache(maxsize=64)

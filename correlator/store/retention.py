@@ -20,6 +20,10 @@ from correlator.store.rollup import HOST_PERIOD_TABLES, PERIOD_TABLES
 AT_ONCE: Final = 2000
 """Records that one transaction removes: some 20 ms."""
 _OLD: Final = "FROM flow_records INDEXED BY flow_records_start WHERE start_ns < :until AND end_ns <= :until"
+_OLD_EXCHANGES: Final = """
+FROM http_exchanges INDEXED BY http_exchanges_start WHERE start_ns < :until AND end_ns <= :until"""
+_SOME_EXCHANGES: Final = f"SELECT exchange_id {_OLD_EXCHANGES} ORDER BY start_ns LIMIT :most"
+_REMOVE_EXCHANGES: Final = f"DELETE FROM http_exchanges WHERE exchange_id IN ({_SOME_EXCHANGES})"  # noqa: S608 - constant
 _SOME: Final = f"SELECT record_id, sensor_id, flow_id, end_reason {_OLD} ORDER BY start_ns LIMIT :most"
 _COUNT: Final = f"SELECT count(*) {_OLD}"
 _REMOVE: Final = "DELETE FROM flow_records WHERE record_id IN (SELECT value FROM json_each(?))"
@@ -50,10 +54,11 @@ class Bounds(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """What was removed: flow records, and periods from the roll-ups."""
+    """What was removed: flow records, periods from the roll-ups, and HTTP exchanges."""
 
     records: int = 0
     periods: int = 0
+    exchanges: int = 0
 
 
 class Pruner:
@@ -68,10 +73,10 @@ class Pruner:
         """Remove at most so many records, or one period, in one transaction; tell what. UserError in one line."""
         try:
             bounds = self._bounds(now_ns)
-            removed = Removed(records=self._remove_records(bounds.flows_s, most))
-            if not removed.records and self.is_over():
-                removed = Removed(records=self._remove_records(self._next_s(bounds.flows_s, now_ns), most))
-            if not removed.records:
+            removed = self._remove_some(bounds.flows_s, most)
+            if removed == Removed() and self.is_over():
+                removed = self._remove_some(self._next_s(bounds.flows_s, now_ns), most)
+            if removed == Removed():
                 removed = Removed(periods=self._remove_period(bounds.periods_s))
         except sqlite3.DatabaseError as error:
             raise explained(self._path, error) from error
@@ -83,7 +88,9 @@ class Pruner:
         (records,) = self._conn.execute(_COUNT, {"until": bounds.flows_s * NS_PER_S}).fetchone()
         query = "SELECT count(DISTINCT period_start_s) FROM periods WHERE period_start_s < ?"
         (periods,) = self._conn.execute(query, (bounds.periods_s,)).fetchone()
-        return Removed(records, periods)
+        query = f"SELECT count(*) {_OLD_EXCHANGES}"
+        (exchanges,) = self._conn.execute(query, {"until": bounds.flows_s * NS_PER_S}).fetchone()
+        return Removed(records, periods, exchanges)
 
     def bytes_in_use(self) -> int:
         """Return the bytes of pages in use, and of the log up to its usual size: removing cannot shrink it further."""
@@ -120,6 +127,20 @@ class Pruner:
             return flows_s
         end_s = (oldest_ns // NS_PER_S // period_s + 1) * period_s
         return int(end_s) if end_s * NS_PER_S <= self._newest_ns(now_ns) else flows_s
+
+    def _remove_some(self, until_s: int, most: int) -> Removed:
+        """Remove flow records, and HTTP exchanges when no such record is left."""
+        records = self._remove_records(until_s, most)
+        return Removed(records, exchanges=0 if records else self._remove_exchanges(until_s, most))
+
+    def _remove_exchanges(self, until_s: int, most: int) -> int:
+        bound = {"until": until_s * NS_PER_S, "most": most}
+        if not until_s or self._conn.execute(_SOME_EXCHANGES, bound).fetchone() is None:
+            return 0
+        with immediate(self._conn):
+            if noted(self._conn, FLOWS_REMOVED) < until_s:
+                note(self._conn, FLOWS_REMOVED, until_s)
+            return self._conn.execute(_REMOVE_EXCHANGES, bound).rowcount
 
     def _remove_records(self, until_s: int, most: int) -> int:
         if not until_s:

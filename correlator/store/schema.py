@@ -339,19 +339,90 @@ LEFT JOIN hosts AS h ON h.host_id = r.host_id
 GROUP BY r.sensor_id, r.flow_id;
 """
 
+_EXCHANGES: Final = """
+-- Every HTTP exchange as its sensor sent it; its flow has the same sensor_id and flow_id. header_names and anomalies
+-- are JSON. What a record does not say is NULL.
+CREATE TABLE http_exchanges (
+    exchange_id INTEGER PRIMARY KEY,
+    sensor_id INTEGER NOT NULL,
+    flow_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    client_id INTEGER NOT NULL,
+    client_port INTEGER NOT NULL,
+    service_id INTEGER NOT NULL,
+    start_ns INTEGER NOT NULL,
+    request_end_ns INTEGER,
+    response_start_ns INTEGER,
+    end_ns INTEGER NOT NULL,
+    method TEXT,
+    host_id INTEGER,
+    host_port INTEGER,
+    uri_bytes INTEGER,
+    uri TEXT,
+    version TEXT,
+    header_names TEXT,
+    user_agent TEXT,
+    referer_host TEXT,
+    upgrade TEXT,
+    request_header_bytes INTEGER NOT NULL,
+    request_body_bytes INTEGER NOT NULL,
+    status INTEGER,
+    response_version TEXT,
+    response_header_bytes INTEGER NOT NULL,
+    response_body_bytes INTEGER NOT NULL,
+    content_type TEXT,
+    anomalies TEXT
+);
+-- An exchange that comes again is told by it; it begins with the time, where new rows are near each other.
+CREATE UNIQUE INDEX http_exchanges_start ON http_exchanges (start_ns, flow_id, number, sensor_id);
+
+-- For people with sqlite-utils or Datasette.
+CREATE VIEW exchanges AS
+SELECT n.sensor, e.flow_id, e.number, c.client, e.client_port, s.server, s.server_port,
+       strftime('%Y-%m-%dT%H:%M:%SZ', e.start_ns / 1000000000, 'unixepoch') AS started,
+       e.start_ns,
+       e.end_ns,
+       (e.end_ns - e.start_ns) / 1e9 AS duration_s,
+       e.method,
+       h.host,
+       e.host_port,
+       e.uri_bytes,
+       e.uri,
+       e.version,
+       e.user_agent,
+       e.request_body_bytes,
+       e.status,
+       e.response_body_bytes,
+       e.content_type,
+       e.anomalies
+FROM http_exchanges AS e
+JOIN clients AS c ON c.client_id = e.client_id
+JOIN services AS s ON s.service_id = e.service_id
+JOIN sensors AS n ON n.sensor_id = e.sensor_id
+LEFT JOIN hosts AS h ON h.host_id = e.host_id;
+"""
+
 
 @migrations()  # type: ignore[untyped-decorator] # the library's decorator is
 def tables(db: Database) -> None:
     """Create the tables of the first release."""
-    for statement in f"{_TABLES}{_ROLLUPS}{_HOST_ROLLUPS}{_ALARMS}{_FLOWS_VIEW}".split(";\n"):
-        if statement.strip():
-            db.conn.execute(statement)
+    _execute(db, f"{_TABLES}{_ROLLUPS}{_HOST_ROLLUPS}{_ALARMS}{_FLOWS_VIEW}")
 
 
 @migrations()  # type: ignore[untyped-decorator] # as above
 def detection(db: Database) -> None:
     """Create what detection remembers in."""
-    for statement in _DETECTION.split(";\n"):
+    _execute(db, _DETECTION)
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def http_exchanges(db: Database) -> None:
+    """Create the table of HTTP exchanges."""
+    _execute(db, _EXCHANGES)
+
+
+def _execute(db: Database, script: str) -> None:
+    for statement in script.split(";\n"):
         if statement.strip():
             db.conn.execute(statement)
 

@@ -15,6 +15,7 @@ _LEVELS: Final = {
     "flow_records": "flows",
     "record_details": "flows",
     "open_flows": "flows",
+    "http_exchanges": "exchanges",
     "clients": "names",
     "services": "names",
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from common.records import SensorStats
+from common.records import HttpExchange, SensorStats
 from common.timespan import NS_PER_S
 from correlator.columns import AT, Columns
 from correlator.config import Thresholds
@@ -20,6 +20,7 @@ from correlator.store import details, sensors
 from correlator.store.alarms import is_unseen, store_alarms
 from correlator.store.columns import COLUMNS, details_of, rows
 from correlator.store.database import Store, built, explained
+from correlator.store.exchanges import TCP, exchange_rows, insert_exchanges
 from correlator.store.meta import FLOWS_REMOVED, noted
 from correlator.store.named import any_host, name_parts, prepare, roll_up_named
 from correlator.store.numbers import clients, hosts, services
@@ -183,6 +184,16 @@ class Writer:
         self._roll_up(start, waiting, limits, written)
         return written
 
+    def add_exchanges(self, sensor: str, exchanges: Sequence[HttpExchange], now_ns: int) -> int:
+        """Store the HTTP exchanges of a sensor that are new; return how many."""
+        numbers = (
+            self._clients.of(exchange.client_ip for exchange in exchanges),
+            self._services.of((exchange.server_ip, exchange.server_port, TCP) for exchange in exchanges),
+            self._hosts.of((exchange.host, TCP) for exchange in exchanges if exchange.host is not None),
+        )
+        rows = exchange_rows(self._sensor_number(sensor, now_ns), numbers, exchanges)
+        return insert_exchanges(self._conn, rows)
+
     def add_alarms(self, alarms: Iterable[Alarm]) -> int:
         """Store alarms; return how many are new."""
         return store_alarms(self._conn, alarms)
@@ -211,8 +222,7 @@ class Writer:
     def _insert(self, first: int, arrived: Arrived, now_ns: int) -> int:
         """Insert those records that are not there, numbered from ``first``; return how many."""
         sensor, columns = arrived
-        if sensor not in self._sensors:
-            self._sensors[sensor] = sensors.number(self._conn, sensor, now_ns)
+        sensor_id = self._sensor_number(sensor, now_ns)
         if self._fields is None:
             self._fields = details.fields_number(self._conn)
         client_ids = self._clients.of(columns[AT["client_ip"]])
@@ -222,12 +232,17 @@ class Writer:
         before = self._conn.total_changes
         self._conn.executemany(
             _INSERT_RECORD,
-            rows(first, self._sensors[sensor], (client_ids, service_ids, host_ids), self.built.period_s, columns),
+            rows(first, sensor_id, (client_ids, service_ids, host_ids), self.built.period_s, columns),
         )
         stored = self._conn.total_changes - before
         if stored:
             details.put(self._conn, first, arrived.records, self._fields, details_of(columns))
         return stored
+
+    def _sensor_number(self, sensor: str, now_ns: int) -> int:
+        if sensor not in self._sensors:
+            self._sensors[sensor] = sensors.number(self._conn, sensor, now_ns)
+        return self._sensors[sensor]
 
     def _host_ids(self, arrived: Arrived) -> list[int | None]:
         """Return the number of each record's host."""

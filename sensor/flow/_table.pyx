@@ -552,6 +552,10 @@ cdef class FlowTable:
                 return
             if packet.protocol != PROTO_TCP and not self.streams.datagrams:
                 return
+            if not self.streams.wants(packet, side, stream.known == FROM_SYN and (
+                packet.sequence + (1 if packet.tcp_flags & TCP_SYN else 0) == stream.initial_sequence + 1
+            )):
+                return
             self.name(flow, &names)
             assembly[0] = self.streams.begin(&names)
             if assembly[0] == NULL:

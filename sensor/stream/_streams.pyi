@@ -7,8 +7,10 @@ class Streams:
     most_bytes: int
     datagrams: bool
     apart: bool
+    http: bool
     followed: int
     data_bytes: int
+    skipped_bytes: int
     gap_bytes: int
     cut_bytes: int
     far: int
@@ -23,5 +25,7 @@ class Streams:
         most_bytes: int = ...,
         datagrams: bool = ...,
         apart: bool = ...,
+        http: bool = ...,
     ) -> None: ...
+    def leave_out(self, flow_id: int, direction: int, until: int) -> None: ...
     def drain(self) -> list[Event]: ...

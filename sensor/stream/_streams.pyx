@@ -9,20 +9,23 @@ the flow ends.
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from sensor.decode._frame cimport NO_VLAN, TCP_ACK, TCP_SYN, Packet
+from sensor.inspect._app cimport LIKELY, MAYBE, YES, Verdict
+from sensor.inspect._http cimport http_request, http_response
 from sensor.stream._streams cimport Assembly, Half, Held, Names, Note
 
-from sensor.stream.events import Began, Data, Ended, Gap
+from sensor.stream.events import Began, Data, Ended, Gap, Skipped
 
 cdef enum:
     # Note.kind
     BEGAN = 0
     DATA
     GAP
+    SKIPPED
     ENDED
 
 cdef enum:
@@ -35,6 +38,8 @@ cdef enum:
     MOST_HELD_BYTES = 1 << 24
 
 cdef int64_t PATIENCE_NS = 1000000000
+# With http, an event's bytes came within this time, so that the ends of messages have times.
+cdef int64_t TOGETHER_NS = 10000000
 
 
 cdef inline int32_t distance(uint32_t later, uint32_t earlier) noexcept nogil:
@@ -47,7 +52,9 @@ cdef class Streams:
 
     ``held_bytes`` and ``held_pieces`` bound what one direction holds, ``total_bytes`` what all do.  ``most_bytes``
     is how much of a direction is handed out, 0 for all.  With ``datagrams`` the payload of UDP, ICMP and all else is
-    handed out too.  With ``apart`` each packet's bytes are an event of their own.
+    handed out too.  With ``apart`` each packet's bytes are an event of their own.  With ``http`` a flow is followed
+    from the first packet on that begins as a message of HTTP/1 does, and ``leave_out`` tells what
+    nobody wants of it.
     """
 
     def __cinit__(
@@ -59,6 +66,7 @@ cdef class Streams:
         uint64_t most_bytes=0,
         bint datagrams=False,
         bint apart=False,
+        bint http=False,
     ):
         if held_bytes < 1 or held_bytes > MOST_HELD_BYTES or held_pieces < 1 or held_pieces > 65536:
             raise ValueError("held_bytes is 1 to 16777216, held_pieces 1 to 65536")
@@ -68,7 +76,9 @@ cdef class Streams:
         self.most_bytes = most_bytes
         self.datagrams = datagrams
         self.apart = apart
+        self.http = http
         self.stash = []
+        self.open = {}
         self.bytes_capacity = BYTES_FIRST
         self.note_capacity = NOTES_FIRST
         self.bytes = <uint8_t*> malloc(BYTES_FIRST)
@@ -77,6 +87,7 @@ cdef class Streams:
             raise MemoryError()
 
     def __dealloc__(self):
+        self.bury()
         free(self.bytes)
         free(self.notes)
 
@@ -84,6 +95,20 @@ cdef class Streams:
         return self.bytes_used >= BYTES_HIGH or self.note_count >= NOTES_HIGH
 
     # -- from the flow table ---------------------------------------------------------------------
+
+    cdef bint wants(self, Packet* packet, uint8_t side, bint first) noexcept nogil:
+        """Tell whether a flow is to be followed from this packet on; ``first``: its direction begins with it.
+
+        Little of a message's beginning is enough at the beginning of a direction alone.
+        """
+        cdef uint32_t length = packet.content_bytes
+        cdef Verdict verdict
+        if not self.http:
+            return True
+        if length > packet.payload_bytes:
+            length = packet.payload_bytes
+        verdict = http_response(packet.content, length) if side else http_request(packet.content, length)
+        return verdict == YES or verdict == LIKELY or (verdict == MAYBE and first)
 
     cdef Assembly* begin(self, Names* names) noexcept nogil:
         """Follow a flow from its first payload on; NULL when there is no memory."""
@@ -99,6 +124,7 @@ cdef class Streams:
         if note == NULL:
             free(assembly)
             return NULL
+        note.assembly = assembly
         note.names = names[0]
         return assembly
 
@@ -169,13 +195,19 @@ cdef class Streams:
         for side in range(2):
             while assembly.half[side].first != NULL:
                 self.give_up(assembly, side)
+            self.tell_skipped(assembly, side)
         note = self.note(assembly.flow_id, ENDED, time_ns)
         if note != NULL:
             note.end_reason = end_reason
-        free(assembly)
+        if not self.http:
+            free(assembly)
+        elif note != NULL:      # without its event it stays open, and so its memory has to
+            assembly.next_dead = self.dead
+            self.dead = assembly
 
     cdef void discard(self, Assembly* assembly) noexcept nogil:
         """Free an assembly whose table is going."""
+        self.abandoned = True
         self.drop_held(&assembly.half[0])
         self.drop_held(&assembly.half[1])
         free(assembly)
@@ -300,7 +332,14 @@ cdef class Streams:
         cdef Half* half = &assembly.half[side]
         cdef Note* note
         cdef uint8_t* room
-        cdef uint64_t wanted = length
+        cdef uint64_t wanted
+        if half.offset < half.unwanted_until:
+            wanted = self.pass_by(assembly, side, length, time_ns)
+            data += wanted
+            length -= wanted
+            if not length:
+                return
+        wanted = length
         if self.most_bytes and half.offset + length >= self.most_bytes:
             half.full = True
             wanted = self.most_bytes - half.offset if half.offset < self.most_bytes else 0
@@ -326,6 +365,7 @@ cdef class Streams:
             note = &self.notes[self.note_count - 1]
             if note.kind == DATA and note.names.flow_id == assembly.flow_id and (
                 note.direction == side and note.offset + note.length == offset
+                and (not self.http or time_ns - note.names.start_ns <= TOGETHER_NS)
             ):
                 return note
         note = self.note(assembly.flow_id, DATA, time_ns)
@@ -336,10 +376,39 @@ cdef class Streams:
             note.length = 0
         return note
 
+    cdef uint64_t pass_by(self, Assembly* assembly, uint8_t side, uint64_t length, int64_t time_ns) noexcept nogil:
+        """Leave out the bytes that nobody wants; return how many of the next ones these are."""
+        cdef Half* half = &assembly.half[side]
+        if length > half.unwanted_until - half.offset:
+            length = half.unwanted_until - half.offset
+        half.next_sequence += <uint32_t> length
+        half.offset += length
+        half.skipped += length
+        half.skipped_ns = time_ns
+        self.skipped_bytes += length
+        if half.offset == half.unwanted_until:
+            self.tell_skipped(assembly, side)
+        return length
+
+    cdef void tell_skipped(self, Assembly* assembly, uint8_t side) noexcept nogil:
+        """Hand out how much was left out."""
+        cdef Half* half = &assembly.half[side]
+        cdef Note* note
+        if not half.skipped:
+            return
+        note = self.note(assembly.flow_id, SKIPPED, half.skipped_ns)
+        if note != NULL:
+            note.direction = side
+            note.offset = half.offset - half.skipped
+            note.length = half.skipped
+        half.skipped = 0
+
     cdef void skip(self, Assembly* assembly, uint8_t side, uint64_t length, int64_t time_ns) noexcept nogil:
         """Hand out a gap."""
         cdef Half* half = &assembly.half[side]
-        cdef Note* note = self.note(assembly.flow_id, GAP, time_ns)
+        cdef Note* note
+        self.tell_skipped(assembly, side)
+        note = self.note(assembly.flow_id, GAP, time_ns)
         self.gap_bytes += length
         half.next_sequence += <uint32_t> length
         if note != NULL:
@@ -351,9 +420,30 @@ cdef class Streams:
             half.full = True
             self.drop_held(half)
 
+    cdef void bury(self) noexcept nogil:
+        """Free the assemblies of flows whose end was handed out."""
+        cdef Assembly* assembly = self.dead
+        while assembly != NULL:
+            self.dead = assembly.next_dead
+            free(assembly)
+            assembly = self.dead
+
     cdef relieve(self):
         """Make room while Python is the one who feeds."""
         self.stash = self.drain()
+
+    def leave_out(self, uint64_t flow_id, uint8_t direction, uint64_t until):
+        """Hand out no more bytes of a direction before this offset, but a Skipped that says how many they were.
+
+        With ``http`` alone; a flow that is over, or none, is passed over.
+        """
+        cdef Half* half
+        cdef object found = self.open.get(flow_id)
+        if found is None or self.abandoned or direction > 1:
+            return
+        half = &(<Assembly*> <uintptr_t> found).half[direction]
+        if until > half.unwanted_until:
+            half.unwanted_until = until
 
     def drain(self):
         """Return what happened since the last call, as a list of ``sensor.stream.events.Event``."""
@@ -372,11 +462,19 @@ cdef class Streams:
                 events.append(Gap(
                     note.names.flow_id, note.direction, note.offset, note.names.start_ns, note.length
                 ))
+            elif note.kind == SKIPPED:
+                events.append(Skipped(
+                    note.names.flow_id, note.direction, note.offset, note.names.start_ns, note.length
+                ))
             elif note.kind == BEGAN:
+                if self.http:
+                    self.open[note.names.flow_id] = <uintptr_t> note.assembly
                 events.append(began(&note.names))
             else:
+                self.open.pop(note.names.flow_id, None)
                 events.append(Ended(note.names.flow_id, note.names.start_ns, note.end_reason))
         self.note_count = self.bytes_used = 0
+        self.bury()
         return events
 
 

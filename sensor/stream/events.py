@@ -1,4 +1,4 @@
-"""What a connection's streams are handed out as: begun, bytes in order, bytes that were not seen, ended."""
+"""What a connection's streams are handed out as: begun, bytes in order or left out, the end."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ class Gap(NamedTuple):
     length: int
 
 
+class Skipped(NamedTuple):
+    """Bytes of one direction that were seen and left out, because the taker asked for that."""
+
+    flow_id: int
+    direction: int
+    offset: int
+    time_ns: int
+    """Of the packet that brought the last of them."""
+    length: int
+
+
 class Ended(NamedTuple):
     """The last of a flow."""
 
@@ -55,4 +66,4 @@ class Ended(NamedTuple):
     """As in flow records."""
 
 
-Event = Began | Data | Gap | Ended
+Event = Began | Data | Gap | Skipped | Ended

@@ -19,6 +19,7 @@ from rec_records import (
     alarm,
     any_record,
     block,
+    exchange,
     flow,
     flow_log,
     flows,
@@ -515,6 +516,12 @@ GOLDEN: list[Batch] = [
     )),
     Batch("stats", "tap-1", RUN, 2, T0, T0, (stats(packets=9, rejected={"short": 1}),)),
     Batch("alarm", "tap-1", RUN, 3, T0, T0, (alarm(),)),
+    Batch("http", "tap-1", RUN, 4, T0, T0 + 2 * S, (
+        exchange(),
+        exchange(number=1, client_ip=bytes(range(16)), server_ip=bytes(16), request_end_ns=None, response_start_ns=None,
+                 method="CONNECT", host="näme.example", host_port=22, uri="näme.example:22", referer_host="a.example",
+                 upgrade="websocket", status=None, content_type=None, anomalies=("no-response", "connect-odd-port")),
+    )),
 ]  # fmt: skip
 
 

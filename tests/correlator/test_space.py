@@ -52,7 +52,7 @@ def test_flows_are_those_that_are_kept(store: Store) -> None:
 def test_the_command_gives_bytes_by_level_and_table(castro: Cli) -> None:
     found = castro.json("db", "stats")
     assert (found["flows"], found["records"], found["open_flows"]) == (21, 21, 0)
-    assert found["levels"].keys() == {"flows", "periods", "totals", "names", "other"}
+    assert found["levels"].keys() == {"flows", "periods", "totals", "names", "exchanges", "other"}
     flows = next(table for table in found["tables"] if table["table"] == "flow_records")
     assert (flows["level"], flows["rows"]) == ("flows", 21)
     assert flows["bytes_per_flow"] == round((flows["bytes"] + flows["index_bytes"]) / 21, 1)

@@ -13,7 +13,7 @@ from common import kinds, records
 from common.errors import WireError
 from common.flowlog import FILE_HEADER, Batch, Block, encode_frame, header_batch
 from common.kinds import UINT63_MAX, Kind
-from common.records import FlowRecord, Record, RecordReader, SensorAlarm, SensorStats, fields_of
+from common.records import FlowRecord, HttpExchange, Record, RecordReader, SensorAlarm, SensorStats, fields_of
 from correlator.ingest.receiver import MAX_COUNTER, MAX_TIME_NS
 
 S = 1_000_000_000
@@ -47,6 +47,20 @@ def alarm(**fields: Any) -> SensorAlarm:
             "client_ip": bytes([10, 1, 1, 46]), "client_port": 1044, "server_ip": bytes([10, 1, 1, 1]),
             "server_port": 3128, "packets_out": 9, "packets_in": 8, "payload_bytes_out": 90_100,
             "payload_bytes_in": 10_000, "duration_ns": 66_500_000_000, **fields,
+        }
+    )  # fmt: skip
+
+
+def exchange(**fields: Any) -> HttpExchange:
+    """A page asked for through a proxy."""
+    return HttpExchange(
+        **{
+            "flow_id": 1, "number": 0, "client_ip": bytes([10, 1, 1, 46]), "client_port": 1044,
+            "server_ip": bytes([10, 1, 1, 1]), "server_port": 3128, "start_ns": T0, "request_end_ns": T0,
+            "response_start_ns": T0 + S, "end_ns": T0 + 2 * S, "method": "GET", "host": "www.example.net",
+            "host_port": 80, "uri_bytes": 27, "version": "1.1", "header_names": ("Host", "User-Agent"),
+            "user_agent": "curl/8.0", "request_header_bytes": 90, "status": 200, "response_version": "1.1",
+            "response_header_bytes": 120, "response_body_bytes": 5000, "content_type": "text/html", **fields,
         }
     )  # fmt: skip
 
@@ -103,17 +117,20 @@ GOOD: Mapping[Kind, st.SearchStrategy[Any]] = {
     kinds.OPTIONAL_COUNT: _optional(counts),
     kinds.BYTE: st.integers(0, 255),
     kinds.PORT: st.integers(0, 65535),
+    records.OPTIONAL_PORT: _optional(st.integers(0, 65535)),
     kinds.VLAN: _optional(st.integers(0, 4095)),
     records.END_REASON: _optional(st.sampled_from(sorted(records.END_REASONS))),
     records.ORIENTATION: st.sampled_from(sorted(records.ORIENTATIONS)),
     kinds.ADDRESS: addresses,
     kinds.NAME: texts(255),
     kinds.OPTIONAL_NAME: _optional(texts(255)),
+    kinds.OPTIONAL_TEXT: _optional(texts(1024)),
     kinds.HISTOGRAM: _optional(st.tuples(*[counts] * 8)),
     kinds.SHARE: _optional(shares),
     kinds.SPLT: _optional(st.lists(st.tuples(signed, signed), max_size=32).map(tuple)),
     kinds.FACTS: _optional(st.dictionaries(texts(64), signed | texts(1024), max_size=4)),
     kinds.NAMES: _optional(st.lists(texts(64), max_size=4).map(tuple)),
+    kinds.HEADER_NAMES: _optional(st.lists(texts(64), max_size=4).map(tuple)),
     kinds.COUNTS_BY_NAME: st.dictionaries(texts(64), counts, max_size=4),
 }
 """Values that each kind of field takes."""
@@ -125,12 +142,14 @@ BAD: Mapping[Kind, Sequence[Any]] = {
     kinds.OPTIONAL_COUNT: _NOT_COUNTS,
     kinds.BYTE: [None, 256, *_NOT_COUNTS],
     kinds.PORT: [None, 65536, *_NOT_COUNTS],
+    records.OPTIONAL_PORT: [65536, *_NOT_COUNTS],
     kinds.VLAN: [4096, *_NOT_COUNTS],
     records.END_REASON: [0, 6, "idle", *_NOT_COUNTS],
     records.ORIENTATION: [None, 6, "syn", *_NOT_COUNTS],
     kinds.ADDRESS: [None, b"", b"123", b"x" * 5, b"x" * 15, b"x" * 17, "1.2.3.4", 1, bytearray(4), (1, 2, 3, 4)],
     kinds.NAME: [None, *_NOT_TEXTS],
     kinds.OPTIONAL_NAME: _NOT_TEXTS,
+    kinds.OPTIONAL_TEXT: ["x" * 1025, *_NOT_TEXTS[1:]],
     kinds.HISTOGRAM: [(1,) * 7, (1,) * 9, [1] * 8, (1,) * 7 + (True,), (1,) * 7 + (-1,), 8, "12345678", b"12345678"],
     kinds.SHARE: [1, True, -0.5, math.nan, math.inf, -math.inf, "0.5", b"", (), {}],
     kinds.SPLT: [((1, 2),) * 33, [(1, 2)], ([1, 2],), ((1, 2, 3),), ((1,),), ((1, None),), ((1, True),), (1, 2), "",
@@ -140,6 +159,7 @@ BAD: Mapping[Kind, Sequence[Any]] = {
         {"a": True}, {"a": 1.5}, {"a": (1,)}, {"a": {}}, {1: 1}, {b"a": 1}, {(1,): 1}, (), [], "{}", 1,
     ],
     kinds.NAMES: [("a",) * 33, ["a"], ("x" * 65,), ("\n",), (None,), (1,), ((),), ({},), "a", {"a": 1}, 1],
+    kinds.HEADER_NAMES: [("a",) * 65, ["a"], ("x" * 65,), ("\n",), (None,), (1,), ((),), "a", {"a": 1}, 1],
     kinds.COUNTS_BY_NAME: [
         None, {str(n): n for n in range(65)}, {"a": -1}, {"a": True}, {"a": "1"}, {"\n": 1}, {1: 1}, (), [], 1,
     ],
@@ -180,7 +200,7 @@ def plausible_flows(draw: st.DrawFn) -> FlowRecord:
     )
 
 
-any_record = flows() | rows_of(SensorStats) | rows_of(SensorAlarm)
+any_record = flows() | rows_of(SensorStats) | rows_of(SensorAlarm) | rows_of(HttpExchange)
 
 # Whatever msgpack can carry, to stand where a record or a field belongs.
 wire_values: st.SearchStrategy[Any] = st.recursive(

@@ -55,7 +55,7 @@ def test_the_flow_log_gets_flows_alarms_and_statistics_in_the_order_they_came(ba
     outputs.finish()
     outputs.close()
     assert [(batch.kind, batch.sequence, len(batch.records)) for batch in batches_of(path)] == [
-        ("header", 0, 3), ("alarm", 1, 1), ("flow", 2, 2), ("stats", 3, 1), ("flow", 4, 1), ("flow", 5, 1),
+        ("header", 0, 4), ("alarm", 1, 1), ("flow", 2, 2), ("stats", 3, 1), ("flow", 4, 1), ("flow", 5, 1),
     ]  # fmt: skip
 
 
