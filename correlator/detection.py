@@ -13,7 +13,7 @@ from correlator.detect.channel import Channel, key_of
 from correlator.detect.fold import Taken, alarm_of, fold, judged
 from correlator.detect.settings import DetectSettings
 from correlator.store import detection
-from correlator.store.alarms import store_alarms
+from correlator.store.alarms import News, store_alarms
 from correlator.store.database import Store
 
 AT_ONCE: Final = 20_000
@@ -28,8 +28,13 @@ class Progress(NamedTuple):
     """What detection did."""
 
     records: int
-    alarms: int
-    """Alarms that are new."""
+    news: list[News]
+    """Alarms that are new or more severe now."""
+
+    @property
+    def alarms(self) -> int:
+        """How many alarms are new."""
+        return sum(told.is_new for told in self.news)
 
 
 class Detection:
@@ -46,9 +51,9 @@ class Detection:
 
     def run(self) -> Progress:
         """Look at everything that is new; UserError in one line."""
-        total = Progress(0, 0)
+        total = Progress(0, [])
         while (done := self.step()).records:
-            total = Progress(total.records + done.records, total.alarms + done.alarms)
+            total = Progress(total.records + done.records, [*total.news, *done.news])
         return total
 
     def step(self) -> Progress:
@@ -59,18 +64,18 @@ class Detection:
             seen, last = detection.waiting(conn)
             until = min(last, seen + AT_ONCE)
             if until <= seen:
-                return Progress(0, 0)
+                return Progress(0, [])
             records = [
                 taken
                 for taken in detection.new_records(conn, seen, until)
                 if taken.record.protocol in self._settings.protocols
             ]
             alarms = [alarm for some in _slices(records) for alarm in self._look(conn, some)]
-            new = store_alarms(conn, alarms)
+            news = store_alarms(conn, alarms)
             detection.note_seen(conn, until)
             if records:
                 detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
-        return Progress(until - seen, new)
+        return Progress(until - seen, news)
 
     def _look(self, conn: Any, records: Sequence[Taken]) -> list[Alarm]:
         """Fold a slice of records, and judge the channels that changed."""

@@ -17,6 +17,7 @@ from correlator.detect.sensors import account_alarms, account_of, frame_alarms
 from correlator.detect.thresholds import channel_alarms, flow_alarms, sensor_alarm
 from correlator.ingest.receiver import FUTURE_NS, Accepted, Receiver, Refused, Verdict
 from correlator.ingest.spread import Spread
+from correlator.store.alarms import News
 from correlator.store.writer import Arrived, Writer, Written
 
 # How long a sensor's records may last on average: nearly all last for minutes, but a file may hold a choice of long
@@ -33,7 +34,13 @@ class Stored(NamedTuple):
     duplicates: int
     refused: Counter[str]
     """Records and frames that were refused, by reason."""
-    new_alarms: int
+    news: list[News]
+    """Alarms that are new or more severe now."""
+
+    @property
+    def new_alarms(self) -> int:
+        """How many alarms are new."""
+        return sum(told.is_new for told in self.news)
 
 
 class Pipeline:
@@ -66,10 +73,10 @@ class Pipeline:
             arrived, too_old = self._kept([Arrived(frame.sensor, frame.flows) for frame in accepted])
             written = self._writer.add_records(arrived, now_ns, self._thresholds)
             alarms = [*self._alarms(written), *self._sensor_alarms(accepted)]
-            new_alarms = self._writer.add_alarms(alarms)
+            news = self._writer.add_alarms(alarms)
             refused = self._account(verdicts, written, too_old, now_ns)
-            new_alarms += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
-        return _stored(verdicts, written, refused, new_alarms)
+            news += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
+        return _stored(verdicts, written, refused, news)
 
     def store_records(self, arrived: Sequence[tuple[str, FlowRecord]], now_ns: int) -> Stored:
         """Store records that no frame carried: those of text files."""
@@ -80,9 +87,9 @@ class Pipeline:
         with self._writer.transaction():
             kept, too_old = self._kept(batch)
             written = self._writer.add_records(kept, now_ns, self._thresholds)
-            new_alarms = self._writer.add_alarms(self._alarms(written))
+            news = self._writer.add_alarms(self._alarms(written))
             refused = self._account([], written, too_old, now_ns)
-        return _stored([], written, refused, new_alarms)
+        return _stored([], written, refused, news)
 
     def _judge(self, frames: Sequence[Batch | Refused], latest_ns: int) -> Iterator[Verdict]:
         marks: dict[tuple[str, int], int] = {}
@@ -183,6 +190,6 @@ class Pipeline:
             yield from channel_alarms(self._thresholds.channel_period, channel, self._writer.built.period_ns)
 
 
-def _stored(verdicts: list[Verdict], written: Written, refused: Counter[str], new_alarms: int) -> Stored:
+def _stored(verdicts: list[Verdict], written: Written, refused: Counter[str], news: list[News]) -> Stored:
     stored = written.stored.total()
-    return Stored(verdicts, stored, written.arrived.total() - stored, refused, new_alarms)
+    return Stored(verdicts, stored, written.arrived.total() - stored, refused, news)

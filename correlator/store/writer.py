@@ -17,7 +17,7 @@ from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import Account
 from correlator.detect.thresholds import ChannelTotals, FlowTotals
 from correlator.store import details, sensors
-from correlator.store.alarms import is_unseen, store_alarms
+from correlator.store.alarms import News, is_unseen, store_alarms
 from correlator.store.columns import COLUMNS, details_of, rows
 from correlator.store.database import Store, built, explained
 from correlator.store.meta import FLOWS_REMOVED, noted
@@ -183,8 +183,8 @@ class Writer:
         self._roll_up(start, waiting, limits, written)
         return written
 
-    def add_alarms(self, alarms: Iterable[Alarm]) -> int:
-        """Store alarms; return how many are new."""
+    def add_alarms(self, alarms: Iterable[Alarm]) -> list[News]:
+        """Store alarms; return those that are new or more severe now."""
         return store_alarms(self._conn, alarms)
 
     def _forget_if_changed(self) -> None:
