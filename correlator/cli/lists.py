@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import click
 
@@ -23,9 +23,12 @@ from correlator.detect.alarm import Severity
 from correlator.detect.lists import Entry, ListKind, Lists, Subject
 from correlator.ingest.formats.lines import BadLine, numbered_lines
 from correlator.ingest.inputs import STDIN
+from correlator.ingest.listing import listed_alarms
 from correlator.render.table import Column, human_count
 from correlator.store.database import Store, changing, writing
+from correlator.store.listed import stored_contacts
 from correlator.store.lists import MAX_ENTRIES, Changed, add_entries, entries, remove_entries
+from correlator.store.writer import Writer
 
 MAX_COMPLAINTS: Final = 10
 _KINDS: Final = click.Choice([kind.value for kind in ListKind])
@@ -65,9 +68,7 @@ def lists(ctx: click.Context, place: Place, form: str) -> None:
 
 @lists.command(short_help="The entries")
 @click.option("--kind", type=_KINDS, help="Of one kind")
-@click.option(
-    "--of", "who", metavar="CHANNEL", help="Those that match CLIENT[,SERVER[:PORT]][,HOST], the first decides"
-)
+@click.option("--of", "who", metavar="CHANNEL", help="Those of CLIENT[,SERVER[:PORT]][,HOST]; the first decides")
 @with_place
 @format_options
 def show(kind: str | None, who: str | None, place: Place, form: str) -> None:
@@ -211,7 +212,7 @@ def _read(file: str, kind: ListKind | None, comment: str, source: str) -> _Read:
     bad = 0
     try:
         with click.open_file(file, "rb") as stream:
-            for read in read_lines(numbered_lines(stream), kind):
+            for read in read_lines(numbered_lines(cast("BinaryIO", stream)), kind):
                 if isinstance(read, BadLine):
                     bad += 1
                     if bad <= MAX_COMPLAINTS:
@@ -232,8 +233,20 @@ def _with_source(read: Numbered, comment: str, source: str) -> Entry:
 
 
 def _added(place: Place, found: Sequence[Entry], instead_of: str | None = None) -> Changed:
+    """Add entries, and raise the alarms that black and red ones make of what is stored."""
+    at = time.time_ns()
     with writing(place.db, built_by(place.settings())) as store:
-        return add_entries(store.conn, found, time.time_ns(), instead_of=instead_of)
+        changed = add_entries(store.conn, found, at, instead_of=instead_of)
+        lists = Lists(entry for entry in found if entry.raises)
+        if lists.count:
+            writer = Writer(store)
+            contacts = stored_contacts(store.conn)
+            alarms = list(listed_alarms(lists, contacts, writer.figures_of, store.built.period_ns, at))
+            with writer.transaction():
+                news = writer.add_alarms(alarms)
+            if news:
+                say(f"{len(news)} new alarms about what is stored")
+    return changed
 
 
 def _until(until: str | None, length: str | None) -> str | None:

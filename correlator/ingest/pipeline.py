@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from itertools import compress
+from itertools import chain, compress
 from typing import Final, NamedTuple
 
 from common.flowlog import Batch
@@ -15,6 +15,7 @@ from correlator.config import SensorLimits, Thresholds
 from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import account_alarms, account_of, frame_alarms
 from correlator.detect.thresholds import channel_alarms, flow_alarms, sensor_alarm
+from correlator.ingest.listing import contacts_of, listed_alarms
 from correlator.ingest.receiver import FUTURE_NS, Accepted, Receiver, Refused, Verdict
 from correlator.ingest.spread import Spread
 from correlator.store.alarms import News
@@ -72,7 +73,7 @@ class Pipeline:
             accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
             arrived, too_old = self._kept([Arrived(frame.sensor, frame.flows) for frame in accepted])
             written = self._writer.add_records(arrived, now_ns, self._thresholds)
-            alarms = [*self._alarms(written), *self._sensor_alarms(accepted)]
+            alarms = [*self._alarms(written), *self._listed(arrived, written, now_ns), *self._sensor_alarms(accepted)]
             news = self._writer.add_alarms(alarms)
             refused = self._account(verdicts, written, too_old, now_ns)
             news += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
@@ -87,7 +88,8 @@ class Pipeline:
         with self._writer.transaction():
             kept, too_old = self._kept(batch)
             written = self._writer.add_records(kept, now_ns, self._thresholds)
-            news = self._writer.add_alarms(self._alarms(written))
+            alarms = [*self._alarms(written), *self._listed(kept, written, now_ns)]
+            news = self._writer.add_alarms(alarms)
             refused = self._account([], written, too_old, now_ns)
         return _stored([], written, refused, news)
 
@@ -188,6 +190,14 @@ class Pipeline:
             yield from flow_alarms(self._thresholds.flow, flow)
         for channel in written.channels_over:
             yield from channel_alarms(self._thresholds.channel_period, channel, self._writer.built.period_ns)
+
+    def _listed(self, batch: Sequence[Arrived], written: Written, now_ns: int) -> Iterator[Alarm]:
+        """Yield the alarms of black and red entries about records of which any is new."""
+        lists = self._writer.lists()
+        if lists.raises:
+            new = [arrived for arrived in batch if written.stored[arrived.sensor]]
+            contacts = chain.from_iterable(map(contacts_of, new))
+            yield from listed_alarms(lists, contacts, self._writer.figures_of, self._writer.built.period_ns, now_ns)
 
 
 def _stored(verdicts: list[Verdict], written: Written, refused: Counter[str], news: list[News]) -> Stored:
