@@ -29,7 +29,7 @@ def imported(cli: Cli, tmp_path: Path, *records: FlowRecord, name: str = "a") ->
 
 def rows(cli: Cli, *options: str) -> list[tuple[Any, ...]]:
     found = cli.json("alarms", *options)
-    return sorted((row["kind"], row["client"], row["server"], row["host"], row["severity"]) for row in found)
+    return sorted(((row["kind"], row["client"], row["server"], row["host"], row["severity"]) for row in found), key=str)
 
 
 def test_a_contact_says_who_whom_and_why() -> None:
@@ -102,8 +102,8 @@ class TestStored:
         stored = rows(cli)
         assert stored == [
             ("black-list", "10.0.0.1", "192.0.2.1:443", None, "high"),
-            ("black-list", "10.0.0.2", "192.0.2.1:443", None, "high"),
             ("black-list", "10.0.0.2", "192.0.2.1:443", "b.evil.example", "high"),
+            ("black-list", "10.0.0.2", "192.0.2.1:443", None, "high"),
         ]
 
     def test_a_red_entry_has_lower_limits_of_its_own(self, cli: Cli, tmp_path: Path) -> None:
