@@ -13,7 +13,7 @@ from correlator.detect.channel import Channel, key_of
 from correlator.detect.fold import Taken, alarm_of, fold, judged
 from correlator.detect.settings import DetectSettings
 from correlator.store import detection
-from correlator.store.alarms import News, store_alarms
+from correlator.store.alarms import Tell, store_alarms, untold
 from correlator.store.database import Store
 
 AT_ONCE: Final = 20_000
@@ -28,21 +28,20 @@ class Progress(NamedTuple):
     """What detection did."""
 
     records: int
-    news: list[News]
-    """Alarms that are new or more severe now."""
-
-    @property
-    def alarms(self) -> int:
-        """How many alarms are new."""
-        return sum(told.is_new for told in self.news)
+    alarms: int
+    """Alarms that are new."""
 
 
 class Detection:
-    """Looks at the records of a store that is open for writing, those that came since the last time."""
+    """Looks at the records of a store that is open for writing, those that came since the last time.
 
-    def __init__(self, store: Store, settings: DetectSettings) -> None:
+    ``tell`` gets the alarms that are new or more severe once they are committed.
+    """
+
+    def __init__(self, store: Store, settings: DetectSettings, tell: Tell = untold) -> None:
         self._store = store
         self._settings = settings
+        self._tell = tell
 
     def begin_anew(self) -> None:
         """Forget what was seen, so that the next steps look at all that is stored; UserError in one line."""
@@ -51,9 +50,9 @@ class Detection:
 
     def run(self) -> Progress:
         """Look at everything that is new; UserError in one line."""
-        total = Progress(0, [])
+        total = Progress(0, 0)
         while (done := self.step()).records:
-            total = Progress(total.records + done.records, [*total.news, *done.news])
+            total = Progress(total.records + done.records, total.alarms + done.alarms)
         return total
 
     def step(self) -> Progress:
@@ -64,7 +63,7 @@ class Detection:
             seen, last = detection.waiting(conn)
             until = min(last, seen + AT_ONCE)
             if until <= seen:
-                return Progress(0, [])
+                return Progress(0, 0)
             records = [
                 taken
                 for taken in detection.new_records(conn, seen, until)
@@ -75,7 +74,8 @@ class Detection:
             detection.note_seen(conn, until)
             if records:
                 detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
-        return Progress(until - seen, news)
+        self._tell(news)
+        return Progress(until - seen, sum(told.is_new for told in news))
 
     def _look(self, conn: Any, records: Sequence[Taken]) -> list[Alarm]:
         """Fold a slice of records, and judge the channels that changed."""

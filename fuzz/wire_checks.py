@@ -274,4 +274,4 @@ class _NoStore:
         verdicts = [self.receiver.judge(frame, 0) for frame in frames]
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         refused = sum((verdict.refused for verdict in accepted), Counter[str]())
-        return Stored(verdicts, sum(verdict.taken for verdict in accepted), 0, refused, [])
+        return Stored(verdicts, sum(verdict.taken for verdict in accepted), 0, refused, 0)

@@ -24,6 +24,7 @@ from correlator.detect.lists import Entry, ListKind, Lists, Subject
 from correlator.ingest.formats.lines import BadLine, numbered_lines
 from correlator.ingest.inputs import STDIN
 from correlator.ingest.listing import listed_alarms
+from correlator.notify.dispatcher import delivering
 from correlator.render.table import Column, human_count
 from correlator.store.database import Store, changing, writing
 from correlator.store.listed import stored_contacts
@@ -234,8 +235,8 @@ def _with_source(read: Numbered, comment: str, source: str) -> Entry:
 
 def _added(place: Place, found: Sequence[Entry], instead_of: str | None = None) -> Changed:
     """Add entries, and raise the alarms that black and red ones make of what is stored."""
-    at = time.time_ns()
-    with writing(place.db, built_by(place.settings())) as store:
+    at, settings = time.time_ns(), place.settings()
+    with writing(place.db, built_by(settings)) as store, delivering(store, settings.outputs, say) as dispatcher:
         changed = add_entries(store.conn, found, at, instead_of=instead_of)
         lists = Lists(entry for entry in found if entry.raises)
         if lists.count:
@@ -244,6 +245,7 @@ def _added(place: Place, found: Sequence[Entry], instead_of: str | None = None) 
             alarms = list(listed_alarms(lists, contacts, writer.figures_of, store.built.period_ns, at))
             with writer.transaction():
                 news = writer.add_alarms(alarms)
+            dispatcher.tell(news)
             if news:
                 say(f"{len(news)} new alarms about what is stored")
     return changed

@@ -149,7 +149,7 @@ def hiding_entry(found: Iterable[Entry], evidence: Iterable[Evidence]) -> Entry 
     entry = next(iter(found), None)
     if entry is None or entry.kind is ListKind.BLACK:
         return None
-    items = list(evidence)
+    items = [item for item in evidence if item.log10_lr is None or item.log10_lr > 0]  # what speaks for an alarm
     if entry.kind is ListKind.WHITE:
         hidden = entry.everything or not any(map(_is_decisive, items))
     else:

@@ -18,7 +18,7 @@ from correlator.detect.thresholds import channel_alarms, flow_alarms, sensor_ala
 from correlator.ingest.listing import contacts_of, listed_alarms
 from correlator.ingest.receiver import FUTURE_NS, Accepted, Receiver, Refused, Verdict
 from correlator.ingest.spread import Spread
-from correlator.store.alarms import News
+from correlator.store.alarms import News, Tell, untold
 from correlator.store.writer import Arrived, Writer, Written
 
 # How long a sensor's records may last on average: nearly all last for minutes, but a file may hold a choice of long
@@ -35,26 +35,28 @@ class Stored(NamedTuple):
     duplicates: int
     refused: Counter[str]
     """Records and frames that were refused, by reason."""
-    news: list[News]
-    """Alarms that are new or more severe now."""
-
-    @property
-    def new_alarms(self) -> int:
-        """How many alarms are new."""
-        return sum(told.is_new for told in self.news)
+    new_alarms: int
 
 
 class Pipeline:
     """Judges, writes and watches; the clock is the caller's.
 
     The sensors' own state raises alarms where there are ``sensor_limits``: on the link, and not over old files.
+    ``tell`` gets the alarms that are new or more severe once they are committed.
     """
 
-    def __init__(self, writer: Writer, thresholds: Thresholds, sensor_limits: SensorLimits | None = None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        thresholds: Thresholds,
+        sensor_limits: SensorLimits | None = None,
+        tell: Tell = untold,
+    ) -> None:
         self.receiver = Receiver()
         self._writer = writer
         self._thresholds = thresholds
         self._sensor_limits = sensor_limits
+        self._tell = tell
         self.spread = Spread(_FILE_SHARE_NS)
 
     def mark(self, sensor: str, run: int) -> int:
@@ -77,6 +79,7 @@ class Pipeline:
             news = self._writer.add_alarms(alarms)
             refused = self._account(verdicts, written, too_old, now_ns)
             news += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
+        self._tell(news)
         return _stored(verdicts, written, refused, news)
 
     def store_records(self, arrived: Sequence[tuple[str, FlowRecord]], now_ns: int) -> Stored:
@@ -91,6 +94,7 @@ class Pipeline:
             alarms = [*self._alarms(written), *self._listed(kept, written, now_ns)]
             news = self._writer.add_alarms(alarms)
             refused = self._account([], written, too_old, now_ns)
+        self._tell(news)
         return _stored([], written, refused, news)
 
     def _judge(self, frames: Sequence[Batch | Refused], latest_ns: int) -> Iterator[Verdict]:
@@ -202,4 +206,5 @@ class Pipeline:
 
 def _stored(verdicts: list[Verdict], written: Written, refused: Counter[str], news: list[News]) -> Stored:
     stored = written.stored.total()
-    return Stored(verdicts, stored, written.arrived.total() - stored, refused, news)
+    new_alarms = sum(told.is_new for told in news)
+    return Stored(verdicts, stored, written.arrived.total() - stored, refused, new_alarms)

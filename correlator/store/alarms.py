@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -24,13 +24,20 @@ class News(NamedTuple):
     is_new: bool
 
 
+Tell = Callable[[Sequence[News]], None]
+
+
+def untold(_news: Sequence[News]) -> None:
+    """Tell nobody of alarms."""
+
+
 def store_alarms(conn: sqlite3.Connection, alarms: Iterable[Alarm]) -> list[News]:
     """Put alarms into the store, inside the caller's transaction; return those that are new or more severe now."""
     news: dict[str, News] = {}
     for alarm in alarms:
         found = conn.execute(_ONE, (alarm_id(alarm),)).fetchone()
         old = None if found is None else AlarmRow(*found)
-        row = _fresh(alarm) if old is None else _repeated(old, alarm)
+        row = fresh(alarm) if old is None else _repeated(old, alarm)
         conn.execute(_REPLACE, row)
         if row.alarm_id in news:
             news[row.alarm_id] = news[row.alarm_id]._replace(row=row)
@@ -86,7 +93,8 @@ def count_by_severity(conn: sqlite3.Connection, chosen: Selection) -> dict[str, 
     return dict(conn.execute(query, {"since": chosen.since_ns, "until": chosen.until_ns}))
 
 
-def _fresh(alarm: Alarm) -> AlarmRow:
+def fresh(alarm: Alarm) -> AlarmRow:
+    """Return an alarm as it is stored the first time."""
     return AlarmRow(
         alarm_id(alarm),
         alarm.kind,
@@ -113,7 +121,7 @@ def _weight(row: AlarmRow, evidence: Iterable[Evidence]) -> tuple[int, float, li
 
 def _repeated(old: AlarmRow, alarm: Alarm) -> AlarmRow:
     """Return the stored alarm after one more sight of it: the larger value stands."""
-    new = _fresh(alarm)
+    new = fresh(alarm)
     worse = _weight(new, alarm.evidence) >= _weight(old, evidence_of(old))
     flows = list(dict.fromkeys([*flows_of(old), *alarm.flows]))[:MAX_FLOWS]
     return (new if worse else old)._replace(
