@@ -14,15 +14,11 @@ import click
 
 from common import __version__
 from common.errors import UserError
+from common.safetext import printable as printable  # noqa: PLC0414 - for those who print it with say
 
 # No room, or closed: of all files only standard output is written without naming it in the error.
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-
-
-def printable(text: str) -> str:
-    """Return text with everything that could command a terminal shown as an escape."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def say(line: str) -> None:

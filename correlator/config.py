@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from common.link import DEFAULT_PORT
 from correlator.detect.alarm import Severity
 from correlator.detect.settings import DetectSettings
+from correlator.notify.settings import OutputSettings
 
 Limit = Annotated[int, Meta(ge=0, le=1 << 62)]
 DAY_S: Final = 86_400
@@ -119,5 +120,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     detect: DetectSettings = DetectSettings()
     sensors: SensorLimits = SensorLimits()
     serve: ServeSettings = ServeSettings()
+    outputs: OutputSettings = OutputSettings()
     metrics: MetricsSettings = MetricsSettings()
     names: NamesSettings = NamesSettings()

@@ -13,7 +13,7 @@ from correlator.detect.channel import Key, key_of
 from correlator.detect.fold import Taken, alarm_of, fold, judged
 from correlator.detect.settings import DetectSettings
 from correlator.store import detection
-from correlator.store.alarms import store_alarms
+from correlator.store.alarms import News, Tell, store_alarms, untold
 from correlator.store.database import Store
 from correlator.store.writer import uncollected
 
@@ -34,11 +34,15 @@ class Progress(NamedTuple):
 
 
 class Detection:
-    """Looks at the records of a store that is open for writing, those that came since the last time."""
+    """Looks at the records of a store that is open for writing, those that came since the last time.
 
-    def __init__(self, store: Store, settings: DetectSettings) -> None:
+    ``tell`` gets the alarms that are new or more severe once they are committed.
+    """
+
+    def __init__(self, store: Store, settings: DetectSettings, tell: Tell = untold) -> None:
         self._store = store
         self._settings = settings
+        self._tell = tell
 
     def begin_anew(self) -> None:
         """Forget what was seen, so that the next steps look at all that is stored; UserError in one line."""
@@ -66,12 +70,13 @@ class Detection:
                 for taken in detection.new_records(conn, seen, until)
                 if taken.record.protocol in self._settings.protocols
             ]
-            new = self._look(conn, records) if records else 0
+            news = self._look(conn, records) if records else []
             detection.note_seen(conn, until)
-        return Progress(until - seen, new)
+        self._tell(news)
+        return Progress(until - seen, sum(told.is_new for told in news))
 
-    def _look(self, conn: Any, records: list[Taken]) -> int:
-        """Fold records, judge the channels that change, slice by slice, and keep all of it; return the new alarms."""
+    def _look(self, conn: Any, records: list[Taken]) -> list[News]:
+        """Fold records, judge the channels that change, slice by slice, and keep all of it; return what is new."""
         flows = {(taken.sensor, taken.record.flow_id) for taken in records if taken.record.part}
         memory = detection.remembered(conn, {key_of(taken.record) for taken in records}, flows)
         clients = detection.Clients(conn)

@@ -24,6 +24,7 @@ from correlator.ingest.pipeline import Pipeline
 from correlator.ingest.receiver import Verdict
 from correlator.ingest.zmqlink import Link
 from correlator.metrics import Tally, metrics
+from correlator.notify.dispatcher import Dispatcher, outputs
 from correlator.store.database import Store, StoreUnavailableError, file_bytes, reading
 from correlator.store.keys import KeyRing
 from correlator.store.sensors import sensors
@@ -52,10 +53,12 @@ class Service:
         self._endpoint = endpoint
         self._say = say
         writer = Writer(store)
-        self._pipeline = Pipeline(writer, settings.thresholds, settings.sensors)
-        self._watch = Watch(writer, settings.sensors, time.time_ns(), time.monotonic_ns())
+        self._dispatcher = Dispatcher(store, outputs(settings.outputs))
+        tell = self._dispatcher.tell
+        self._pipeline = Pipeline(writer, settings.thresholds, settings.sensors, tell)
+        self._watch = Watch(writer, settings.sensors, time.time_ns(), time.monotonic_ns(), tell)
         self._upkeep = Upkeep(store, settings.retention, time.monotonic_ns())
-        self._detection = Detection(store, settings.detect) if settings.detect.enabled else None
+        self._detection = Detection(store, settings.detect, tell) if settings.detect.enabled else None
         self._detect_at = time.monotonic() + _DETECT_EVERY_S
         receiver = self._pipeline.receiver
         self._peers = Peers(settings.serve.max_sensors, receiver.open_run, self._pipeline.mark, receiver.knows)
@@ -76,12 +79,15 @@ class Service:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._stop)
             endpoint = link.bind()
+            self._dispatcher.start()
             self._say(f"listening on {endpoint}")
             self._begin(f"listening on {endpoint}")
             self._say_keys()
             while not self._stopping:
                 self._turn(link)
             self._notifier.stopping()
+            for line in self._dispatcher.close(self._settings.outputs.finish_s):
+                self._say(line)
             self._say(f"stopped: {self._account()}")
         finally:
             link.close()
@@ -100,7 +106,8 @@ class Service:
         rows = None
         with suppress(UserError), reading(self._database) as store:
             rows = sensors(store.conn)
-        return metrics(self._tally, rows, file_bytes(self._database))
+        yield from metrics(self._tally, rows, file_bytes(self._database))
+        yield from self._dispatcher.metrics()
 
     def _begin(self, status: str) -> None:
         """Tell the service manager that the start is over."""
@@ -123,6 +130,8 @@ class Service:
         self._look_after_sensors()
         self._detect()
         self._look_after_store(quiet=not messages)
+        for line in self._dispatcher.lines(time.monotonic()):
+            self._say(line)
 
     def _take(self, link: Link, messages: Sequence[Message]) -> None:
         deliveries, answers = self._peers.handle(messages)

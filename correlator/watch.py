@@ -10,6 +10,7 @@ from correlator.config import SensorLimits
 from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import silence_alarm
 from correlator.ingest.contacts import Contacts
+from correlator.store.alarms import Tell, untold
 from correlator.store.writer import Writer
 
 _EVERY_NS: Final = 5 * NS_PER_S
@@ -20,8 +21,11 @@ _ABSENT_NS: Final = 30 * NS_PER_S
 class Watch:
     """What the service asks at every turn; the clocks are handed in. Writes once in five seconds at the most."""
 
-    def __init__(self, writer: Writer, limits: SensorLimits, now_ns: int, monotonic_ns: int) -> None:
+    def __init__(
+        self, writer: Writer, limits: SensorLimits, now_ns: int, monotonic_ns: int, tell: Tell = untold
+    ) -> None:
         self._writer = writer
+        self._tell = tell
         self._limits = limits
         self._contacts = Contacts()
         self._listening_ns = now_ns
@@ -63,6 +67,7 @@ class Watch:
         if heard_ns or alarms:
             with self._writer.transaction():
                 self._writer.note_contacts(heard_ns)
-                self._writer.add_alarms(alarms)
+                news = self._writer.add_alarms(alarms)
+            self._tell(news)
         self._contacts.told(now_ns)
         return alarms

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "flows": "flows",
     "import": "import_",
     "keygen": "keygen",
+    "lists": "lists",
     "periods": "views",
     "sensors": "sensors",
     "serve": "serve",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
@@ -11,11 +12,11 @@ from click.core import ParameterSource
 
 from common.console import say
 from common.errors import UserError
-from common.timespan import iso_time
 from correlator.cli.options import (
     Place,
     built_by,
     format_options,
+    now_ns,
     open_store,
     who_and_when_options,
     with_place,
@@ -23,11 +24,14 @@ from correlator.cli.options import (
 from correlator.cli.output import print_records
 from correlator.cli.who import holds
 from correlator.detect.alarm import Severity
+from correlator.detect.lists import Entry, Lists
 from correlator.render import machine
 from correlator.render.table import Column, human_count, human_time, print_fields
 from correlator.rows import AlarmRow, Selection
-from correlator.store.alarms import acknowledge, alarms_with_id, evidence_of, flows_of, select_alarms
+from correlator.store.alarms import acknowledge, alarms_with_id, select_alarms
 from correlator.store.database import writing
+from correlator.store.lists import entries
+from correlator.views.alarms import alarm_record, grouped, hidden_by
 
 FAILED_ON: Final = 3
 _COLUMNS: Final = (
@@ -38,6 +42,18 @@ _COLUMNS: Final = (
     Column("kind", "kind", spare=True),
     Column("message", "message"),
 )
+_HIDDEN: Final = Column("hidden_by", "hidden by")
+_GROUP_COLUMNS: Final = (
+    Column("time", "last (UTC)", human_time),
+    Column("severity", "severity"),
+    Column("client", "client"),
+    Column("host", "host", spare=True),
+    Column("server", "server"),
+    Column("alarms", "alarms", human_count, right=True),
+    Column("seen_count", "seen", human_count, right=True, spare=True),
+    Column("kinds", "kinds", ", ".join),
+    Column("first_time", "first (UTC)", human_time, spare=True),
+)
 
 
 def _list_options(command: Any) -> Any:
@@ -47,6 +63,9 @@ def _list_options(command: Any) -> Any:
             with_place,
             who_and_when_options,
             click.option("--severity", type=severities, help="At least this severe"),
+            click.option("--kind", metavar="KIND", help="Alarms of this kind, such as flow-threshold or black-list"),
+            click.option("--group", "by_channel", is_flag=True, help="One line for each client and server or host"),
+            click.option("--all", "with_hidden", is_flag=True, help="With those that the lists hide, marked"),
             click.option("--new", "only_new", is_flag=True, help="Leave out the acknowledged"),
             click.option(
                 "--fail-on", type=severities, help="Exit with 3 when an alarm not acknowledged is this severe"
@@ -86,6 +105,7 @@ def list_(ctx: click.Context, /, **options: Any) -> None:
     \b
     Example:
       tunnelwatch alarms list --severity high
+      tunnelwatch alarms list --client 10.1.0.0/16 --group
     """
     _list(ctx, _Wanted(**options))
 
@@ -128,33 +148,15 @@ def ack(alarm_id: str, place: Place) -> None:
     say(f"acknowledged {found.alarm_id}")
 
 
-def alarm_record(row: AlarmRow) -> dict[str, Any]:
-    """Return an alarm as the JSON object that the command line prints."""
-    return {
-        "id": row.alarm_id,
-        "time": iso_time(row.time_ns),
-        "first_time": iso_time(row.first_time_ns),
-        "seen_count": row.seen_count,
-        "kind": row.kind,
-        "severity": row.severity,
-        "sensor": row.sensor,
-        "client": row.client,
-        "server": row.server,
-        "host": row.host,
-        "probability": row.probability,
-        "message": row.message,
-        "evidence": [item._asdict() for item in evidence_of(row)],
-        "flows": flows_of(row),
-        "acknowledged": None if row.acknowledged_ns is None else iso_time(row.acknowledged_ns),
-    }
-
-
 class _Wanted(NamedTuple):
     """The options of a list of alarms."""
 
     place: Place
     chosen: Selection
     severity: str | None
+    kind: str | None
+    by_channel: bool
+    with_hidden: bool
     only_new: bool
     fail_on: str | None
     limit: int | None
@@ -162,19 +164,43 @@ class _Wanted(NamedTuple):
 
 
 def _list(ctx: click.Context, wanted: _Wanted) -> None:
-    least = Severity(wanted.severity or Severity.LOW).rank
+    shown: list[AlarmRow] = []
+    hidden: dict[str, Entry] = {}
     with open_store(wanted.place) as store:
-        rows = [
-            row
-            for row in select_alarms(store.conn, wanted.chosen._replace(client=None))
-            if Severity(row.severity).rank >= least
-            and (row.acknowledged_ns is None or not wanted.only_new)
-            and holds(wanted.chosen, row.client, row.server, row.host)
-        ]
-    print_records(map(alarm_record, rows[: wanted.limit]), wanted.form, _COLUMNS, empty="no alarms")
-    if wanted.fail_on and any(row.acknowledged_ns is None for row in rows if _is_as_severe(row, wanted.fail_on)):
+        lists = Lists(entries(store.conn))
+        for row in select_alarms(store.conn, wanted.chosen._replace(client=None)):
+            if not _is_wanted(row, wanted):
+                continue
+            hiding = hidden_by(row, lists, now_ns())
+            if hiding is not None:
+                hidden[row.alarm_id] = hiding
+            if hiding is None or wanted.with_hidden:
+                shown.append(row)
+    _print(shown[: None if wanted.by_channel else wanted.limit], hidden, wanted)
+    if hidden and not wanted.with_hidden:
+        click.echo(f"{len(hidden)} more are hidden by the lists: --all shows them", err=True)
+    alive = (row for row in shown if row.acknowledged_ns is None and row.alarm_id not in hidden)
+    if wanted.fail_on and any(_is_as_severe(row, wanted.fail_on) for row in alive):
         sys.stdout.flush()
         ctx.exit(FAILED_ON)
+
+
+def _print(rows: Sequence[AlarmRow], hidden: Mapping[str, Entry], wanted: _Wanted) -> None:
+    if wanted.by_channel:
+        print_records(grouped(rows)[: wanted.limit], wanted.form, _GROUP_COLUMNS, empty="no alarms")
+        return
+    records = [alarm_record(row, hidden.get(row.alarm_id)) for row in rows]
+    columns = (*_COLUMNS, _HIDDEN) if wanted.with_hidden and hidden else _COLUMNS
+    print_records(records, wanted.form, columns, empty="no alarms")
+
+
+def _is_wanted(row: AlarmRow, wanted: _Wanted) -> bool:
+    return (
+        _is_as_severe(row, wanted.severity or Severity.LOW)
+        and wanted.kind in (None, row.kind)
+        and (row.acknowledged_ns is None or not wanted.only_new)
+        and holds(wanted.chosen, row.client, row.server, row.host)
+    )
 
 
 def _is_as_severe(row: AlarmRow, severity: str) -> bool:

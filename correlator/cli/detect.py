@@ -7,6 +7,7 @@ import click
 from common.console import say
 from correlator.cli.options import Place, with_place
 from correlator.detection import Detection
+from correlator.notify.dispatcher import delivering
 from correlator.store.database import changing
 
 
@@ -23,9 +24,9 @@ def detect(place: Place, *, anew: bool) -> None:
     Example:
       tunnelwatch detect --all
     """
-    settings = place.settings().detect
-    with changing(place.db) as store:
-        detection = Detection(store, settings)
+    settings = place.settings()
+    with changing(place.db) as store, delivering(store, settings.outputs, say) as dispatcher:
+        detection = Detection(store, settings.detect, dispatcher.tell)
         if anew:
             detection.begin_anew()
         done = detection.run()

@@ -23,6 +23,7 @@ from correlator.ingest.importer import Advance, Importer
 from correlator.ingest.inputs import STDIN, Input, opened
 from correlator.ingest.pipeline import Pipeline, Stored
 from correlator.ingest.receiver import Accepted, Refused
+from correlator.notify.dispatcher import delivering
 from correlator.store.database import writing
 from correlator.store.writer import Writer
 
@@ -53,9 +54,9 @@ def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool)
     settings = place.settings()
     failed = 0
     complaints = _Complaints()
-    with writing(place.db, built_by(settings)) as store:
+    with writing(place.db, built_by(settings)) as store, delivering(store, settings.outputs, say) as dispatcher:
         warn_if_built_otherwise(store, settings)
-        pipeline = (_Traced if verbose else Pipeline)(Writer(store), settings.thresholds)
+        pipeline = (_Traced if verbose else Pipeline)(Writer(store), settings.thresholds, tell=dispatcher.tell)
         importer = Importer(pipeline, sensor, time.time_ns(), complaints.say)
         for name in files:
             complaints.begin()
@@ -66,7 +67,7 @@ def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool)
                 failed += 1
                 say(f"error: {error}")
             complaints.end(name)
-        found = Detection(store, settings.detect).run().alarms if settings.detect.enabled else 0
+        found = Detection(store, settings.detect, dispatcher.tell).run().alarms if settings.detect.enabled else 0
     tally = importer.tally
     new_alarms = tally.new_alarms + found
     alarms = f", {new_alarms} new alarms" if new_alarms else ""

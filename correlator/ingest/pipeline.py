@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from itertools import compress
+from itertools import chain, compress
 from typing import Final, NamedTuple
 
 from common.flowlog import Batch
@@ -15,8 +15,10 @@ from correlator.config import SensorLimits, Thresholds
 from correlator.detect.alarm import Alarm
 from correlator.detect.sensors import account_alarms, account_of, frame_alarms
 from correlator.detect.thresholds import channel_alarms, flow_alarms, sensor_alarm
+from correlator.ingest.listing import contacts_of, listed_alarms
 from correlator.ingest.receiver import FUTURE_NS, Accepted, Receiver, Refused, Verdict
 from correlator.ingest.spread import Spread
+from correlator.store.alarms import News, Tell, untold
 from correlator.store.writer import Arrived, Writer, Written
 
 # How long a sensor's records may last on average: nearly all last for minutes, but a file may hold a choice of long
@@ -42,13 +44,21 @@ class Pipeline:
     """Judges, writes and watches; the clock is the caller's.
 
     The sensors' own state raises alarms where there are ``sensor_limits``: on the link, and not over old files.
+    ``tell`` gets the alarms that are new or more severe once they are committed.
     """
 
-    def __init__(self, writer: Writer, thresholds: Thresholds, sensor_limits: SensorLimits | None = None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        thresholds: Thresholds,
+        sensor_limits: SensorLimits | None = None,
+        tell: Tell = untold,
+    ) -> None:
         self.receiver = Receiver()
         self._writer = writer
         self._thresholds = thresholds
         self._sensor_limits = sensor_limits
+        self._tell = tell
         self.spread = Spread(_FILE_SHARE_NS)
 
     def mark(self, sensor: str, run: int) -> int:
@@ -68,11 +78,12 @@ class Pipeline:
             arrived, too_old = self._kept([Arrived(frame.sensor, frame.flows) for frame in accepted])
             written = self._writer.add_records(arrived, now_ns, self._thresholds)
             exchanges = self._add_exchanges(accepted, too_old, now_ns)
-            alarms = [*self._alarms(written), *self._sensor_alarms(accepted)]
-            new_alarms = self._writer.add_alarms(alarms)
+            alarms = [*self._alarms(written), *self._listed(arrived, written, now_ns), *self._sensor_alarms(accepted)]
+            news = self._writer.add_alarms(alarms)
             refused = self._account(verdicts, written, too_old, now_ns)
-            new_alarms += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
-        return _stored(verdicts, written, refused, new_alarms)._replace(exchanges=exchanges)
+            news += self._writer.add_alarms(self._self_alarms(verdicts, now_ns, steady))
+        self._tell(news)
+        return _stored(verdicts, written, refused, news)._replace(exchanges=exchanges)
 
     def store_records(self, arrived: Sequence[tuple[str, FlowRecord]], now_ns: int) -> Stored:
         """Store records that no frame carried: those of text files."""
@@ -83,9 +94,11 @@ class Pipeline:
         with self._writer.transaction():
             kept, too_old = self._kept(batch)
             written = self._writer.add_records(kept, now_ns, self._thresholds)
-            new_alarms = self._writer.add_alarms(self._alarms(written))
+            alarms = [*self._alarms(written), *self._listed(kept, written, now_ns)]
+            news = self._writer.add_alarms(alarms)
             refused = self._account([], written, too_old, now_ns)
-        return _stored([], written, refused, new_alarms)
+        self._tell(news)
+        return _stored([], written, refused, news)
 
     def _judge(self, frames: Sequence[Batch | Refused], latest_ns: int) -> Iterator[Verdict]:
         marks: dict[tuple[str, int], int] = {}
@@ -202,7 +215,16 @@ class Pipeline:
         for channel in written.channels_over:
             yield from channel_alarms(self._thresholds.channel_period, channel, self._writer.built.period_ns)
 
+    def _listed(self, batch: Sequence[Arrived], written: Written, now_ns: int) -> Iterator[Alarm]:
+        """Yield the alarms of black and red entries about records of which any is new."""
+        lists = self._writer.lists()
+        if lists.raises:
+            new = [arrived for arrived in batch if written.stored[arrived.sensor]]
+            contacts = chain.from_iterable(map(contacts_of, new))
+            yield from listed_alarms(lists, contacts, self._writer.figures_of, self._writer.built.period_ns, now_ns)
 
-def _stored(verdicts: list[Verdict], written: Written, refused: Counter[str], new_alarms: int) -> Stored:
+
+def _stored(verdicts: list[Verdict], written: Written, refused: Counter[str], news: list[News]) -> Stored:
     stored = written.stored.total()
+    new_alarms = sum(told.is_new for told in news)
     return Stored(verdicts, stored, written.arrived.total() - stored, refused, new_alarms)

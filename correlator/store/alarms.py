@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from correlator.detect.alarm import MAX_FLOWS, Alarm, Evidence, Severity, alarm_id
 from correlator.rows import AlarmRow, Selection
+from correlator.views.alarms import evidence_of, flows_of
 
 _COLUMNS: Final = ", ".join(AlarmRow._fields)
 _REPLACE: Final = f"INSERT OR REPLACE INTO alarms ({_COLUMNS}) VALUES ({', '.join('?' * len(AlarmRow._fields))})"  # noqa: S608 - constant names
 _ONE: Final = f"SELECT {_COLUMNS} FROM alarms WHERE alarm_id = ?"  # noqa: S608 - constant names
 
-_flows_decoder = msgspec.json.Decoder(list[str])
-_evidence_decoder = msgspec.json.Decoder(list[Evidence])
+
+class News(NamedTuple):
+    """An alarm that is new, or more severe than it was."""
+
+    row: AlarmRow
+    is_new: bool
 
 
-def store_alarms(conn: sqlite3.Connection, alarms: Iterable[Alarm]) -> int:
-    """Put alarms into the store, inside the caller's transaction; return how many are new."""
-    new = 0
+Tell = Callable[[Sequence[News]], None]
+
+
+def untold(_news: Sequence[News]) -> None:
+    """Tell nobody of alarms."""
+
+
+def store_alarms(conn: sqlite3.Connection, alarms: Iterable[Alarm]) -> list[News]:
+    """Put alarms into the store, inside the caller's transaction; return those that are new or more severe now."""
+    news: dict[str, News] = {}
     for alarm in alarms:
         found = conn.execute(_ONE, (alarm_id(alarm),)).fetchone()
-        new += found is None
-        row = _fresh(alarm) if found is None else _repeated(AlarmRow(*found), alarm)
+        old = None if found is None else AlarmRow(*found)
+        row = fresh(alarm) if old is None else _repeated(old, alarm)
         conn.execute(_REPLACE, row)
-    return new
+        if row.alarm_id in news:
+            news[row.alarm_id] = news[row.alarm_id]._replace(row=row)
+        elif old is None or Severity(row.severity).rank > Severity(old.severity).rank:
+            news[row.alarm_id] = News(row, is_new=old is None)
+    return list(news.values())
 
 
 def is_unseen(conn: sqlite3.Connection, alarm: Alarm) -> bool:
@@ -77,17 +93,8 @@ def count_by_severity(conn: sqlite3.Connection, chosen: Selection) -> dict[str, 
     return dict(conn.execute(query, {"since": chosen.since_ns, "until": chosen.until_ns}))
 
 
-def evidence_of(row: AlarmRow) -> list[Evidence]:
-    """Return a stored alarm's evidence."""
-    return _evidence_decoder.decode(row.evidence)
-
-
-def flows_of(row: AlarmRow) -> list[str]:
-    """Return the ids of some of a stored alarm's flows."""
-    return _flows_decoder.decode(row.flows)
-
-
-def _fresh(alarm: Alarm) -> AlarmRow:
+def fresh(alarm: Alarm) -> AlarmRow:
+    """Return an alarm as it is stored the first time."""
     return AlarmRow(
         alarm_id(alarm),
         alarm.kind,
@@ -114,7 +121,7 @@ def _weight(row: AlarmRow, evidence: Iterable[Evidence]) -> tuple[int, float, li
 
 def _repeated(old: AlarmRow, alarm: Alarm) -> AlarmRow:
     """Return the stored alarm after one more sight of it: the larger value stands."""
-    new = _fresh(alarm)
+    new = fresh(alarm)
     worse = _weight(new, alarm.evidence) >= _weight(old, evidence_of(old))
     flows = list(dict.fromkeys([*flows_of(old), *alarm.flows]))[:MAX_FLOWS]
     return (new if worse else old)._replace(

@@ -104,7 +104,7 @@ def flow_parts(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[
         if alone:
             yield sensor, [record_of(plain, details.of(record_id))]
         else:
-            yield sensor, list(_parts(store, chosen, sensor_id, flow_id, details))
+            yield sensor, list(parts_of(store, chosen, sensor_id, flow_id, details))
 
 
 def _by_value(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[Any, ...]]:
@@ -159,7 +159,7 @@ def _stretches(store: Store, chosen: Selection, order: Order) -> Iterator[tuple[
             length *= 2
 
 
-def _parts(store: Store, chosen: Selection, sensor_id: int, flow_id: int, details: Details) -> Iterator[FlowRecord]:
+def parts_of(store: Store, chosen: Selection, sensor_id: int, flow_id: int, details: Details) -> Iterator[FlowRecord]:
     """Yield the parts of a flow that are in the selection."""
     query = f"""SELECT t.record_id, {_RECORD} FROM flow_records AS t {_JOIN}
                 WHERE t.sensor_id = :sensor AND t.flow_id = :flow AND (t.part > 0 OR t.end_reason IS NULL)

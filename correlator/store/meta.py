@@ -12,6 +12,9 @@ PERIODS_REMOVED: Final = "periods_removed_s"
 TOTALS_FROM: Final = "totals_from_s"
 """The totals are sums over the periods from this time on."""
 
+LISTS_CHANGED: Final = "lists_changed"
+"""How often the lists were changed, so that whoever holds them knows when to read them again."""
+
 
 def noted(conn: sqlite3.Connection, key: str) -> int:
     """Return a number of meta, 0 where it is not there."""

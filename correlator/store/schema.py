@@ -310,6 +310,33 @@ CREATE TABLE detect_clients (
 CREATE INDEX detect_clients_last ON detect_clients (last_ns);
 """
 
+_LISTS: Final = """
+-- White, red and black lists. What is NULL is not asked for; first_port and last_port are a range of the server's.
+CREATE TABLE lists (
+    entry_id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    client TEXT,
+    server TEXT,
+    first_port INTEGER,
+    last_port INTEGER,
+    host TEXT,
+    everything INTEGER NOT NULL DEFAULT 0,
+    over_percent REAL,
+    bytes INTEGER,
+    packets INTEGER,
+    tcp_uptime_s INTEGER,
+    severity TEXT,
+    expires_ns INTEGER,
+    comment TEXT NOT NULL DEFAULT '',
+    source TEXT NOT NULL DEFAULT '',
+    added_ns INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX lists_entry ON lists (
+    kind, coalesce(client, ''), coalesce(server, ''), coalesce(first_port, -1), coalesce(last_port, -1),
+    coalesce(host, '')
+);
+"""
+
 # For people with sqlite-utils or Datasette. With exactly one MAX(), SQLite takes the bare columns from
 # that row, so state, reason and host are those of the flow's last part.
 _FLOWS_VIEW: Final = """
@@ -421,15 +448,19 @@ def http_exchanges(db: Database) -> None:
     _execute(db, _EXCHANGES)
 
 
-def _execute(db: Database, script: str) -> None:
-    for statement in script.split(";\n"):
-        if statement.strip():
-            db.conn.execute(statement)
-
-
 @migrations()  # type: ignore[untyped-decorator] # as above
 def habits(db: Database) -> None:
     """Create what detection remembers of clients in."""
-    for statement in _HABITS.split(";\n"):
+    _execute(db, _HABITS)
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def lists(db: Database) -> None:
+    """Create the table of white, red and black lists."""
+    _execute(db, _LISTS)
+
+
+def _execute(db: Database, script: str) -> None:
+    for statement in script.split(";\n"):
         if statement.strip():
             db.conn.execute(statement)

@@ -14,13 +14,17 @@ from common.timespan import NS_PER_S
 from correlator.columns import AT, Columns
 from correlator.config import Thresholds
 from correlator.detect.alarm import Alarm
+from correlator.detect.listed import Contact, Figures
+from correlator.detect.lists import Lists
 from correlator.detect.sensors import Account
 from correlator.detect.thresholds import ChannelTotals, FlowTotals
 from correlator.store import details, sensors
-from correlator.store.alarms import is_unseen, store_alarms
+from correlator.store.alarms import News, is_unseen, store_alarms
 from correlator.store.columns import COLUMNS, details_of, rows
 from correlator.store.database import Store, built, explained
 from correlator.store.exchanges import TCP, exchange_rows, insert_exchanges
+from correlator.store.listed import figures_of
+from correlator.store.lists import ListBook
 from correlator.store.meta import FLOWS_REMOVED, noted
 from correlator.store.named import any_host, name_parts, prepare, roll_up_named
 from correlator.store.numbers import clients, hosts, services
@@ -89,6 +93,7 @@ class Writer:
         self._clients = clients(store.conn)
         self._services = services(store.conn)
         self._hosts = hosts(store.conn)
+        self._book = ListBook(store)
         self._sensors: dict[str, int] = {}
         self._fields: int | None = None
         self._data_version = -1
@@ -194,8 +199,16 @@ class Writer:
         rows = exchange_rows(self._sensor_number(sensor, now_ns), numbers, exchanges)
         return insert_exchanges(self._conn, rows)
 
-    def add_alarms(self, alarms: Iterable[Alarm]) -> int:
-        """Store alarms; return how many are new."""
+    def lists(self) -> Lists:
+        """Return the white, red and black lists as they are now."""
+        return self._book.now()
+
+    def figures_of(self, contact: Contact) -> Iterator[Figures]:
+        """Yield a channel's figures in the periods of its contact."""
+        return figures_of(self._conn, contact, self.built.period_s)
+
+    def add_alarms(self, alarms: Iterable[Alarm]) -> list[News]:
+        """Store alarms; return those that are new or more severe now."""
         return store_alarms(self._conn, alarms)
 
     def _forget_if_changed(self) -> None:

@@ -254,7 +254,7 @@ def _format_name(path: str | None, given: str | None, *, shipping: bool) -> str 
 def _text_format(name: str, config: SensorConfig) -> TextFormat:
     extra = None
     if config.log.community_id:
-        from sensor.output.communityid import community_id  # noqa: PLC0415 - hashlib is slow to import
+        from common.communityid import community_id  # noqa: PLC0415 - hashlib is slow to import
 
         extra = partial(community_id, seed=config.log.community_id_seed)
     if name == "zeek":

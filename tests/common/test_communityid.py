@@ -11,10 +11,10 @@ from packets import all_records
 from rec_records import flow
 
 from common.addresses import address_packed
+from common.communityid import community_id
 from common.records import FlowRecord
 from sensor.capture.pcapfile import read_capture
 from sensor.flow._table import FlowTable
-from sensor.output.communityid import community_id
 
 ports = st.integers(0, 65535)
 octets = st.integers(0, 255)

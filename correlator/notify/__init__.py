@@ -1,0 +1,1 @@
+"""Alarms delivered to other programs: files, syslog, webhooks, hooks."""

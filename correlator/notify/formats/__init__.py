@@ -1,0 +1,1 @@
+"""Pure formats: an alarm as the bytes that an output delivers."""
