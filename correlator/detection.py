@@ -15,6 +15,7 @@ from correlator.learning import Learner
 from correlator.store import detection
 from correlator.store.alarms import store_alarms
 from correlator.store.database import Store
+from correlator.store.profiles import forget_profiles
 from correlator.store.writer import uncollected
 
 AT_ONCE: Final = 20_000
@@ -44,6 +45,7 @@ class Detection:
         """Forget what was seen, so that the next steps look at all that is stored; UserError in one line."""
         with detection.transaction(self._store) as conn:
             detection.forget_all(conn)
+            forget_profiles(conn)
 
     def run(self) -> Progress:
         """Look at everything that is new; UserError in one line."""

@@ -7,16 +7,18 @@ from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
 from correlator.detect import baseline
-from correlator.detect.alarm import Alarm, Severity
+from correlator.detect.alarm import Alarm, Severity, alarm_id
 from correlator.detect.baseline import FIGURES, Excess, Learned, Usual
 from correlator.detect.budget import Bucket, Budget, Calibration, bucket
 from correlator.detect.channel import HOUR_NS, Channel
-from correlator.detect.profile import DAY_S, HISTORY_S, Calendar, Entry, Level, Slots, Values, active, history
+from correlator.detect.profile import DAY_S, HISTORY_S, Calendar, Cell, Entry, Level, Slots, Values, active, history
 from correlator.detect.robust import ORDINARY
 from correlator.detect.settings import DetectSettings
 from correlator.store import calibration, profiles
-from correlator.store.database import Built
-from correlator.store.meta import noted
+from correlator.store.alarms import store_alarms
+from correlator.store.database import Built, Store
+from correlator.store.detection import transaction
+from correlator.store.meta import note, noted
 from correlator.store.profiles import Id, Row
 
 SETTLE_S: Final = 600
@@ -43,6 +45,57 @@ def phase(conn: Any, learning_days: int) -> Phase:
     return Phase(since_s, until_s)
 
 
+def begin(store: Store, settings: DetectSettings, since_s: int, for_s: int | None) -> int:
+    """Forget what was learned, and learn the recorded periods from a time on; return the new alarms of later ones."""
+    length_s = settings.baseline.learning_days * DAY_S if for_s is None else for_s
+    first_s = since_s // store.built.period_s * store.built.period_s
+    with transaction(store) as conn:
+        profiles.forget_profiles(conn)
+        note(conn, profiles.SINCE, first_s)
+        note(conn, profiles.UNTIL, first_s + length_s)
+    reached_s = profiles.last_period(store.conn)
+    alarms = 0
+    while reached_s is not None:  # until all that is recorded is learned, some in each transaction
+        with transaction(store) as conn:
+            learner = Learner(conn, store.built, settings)
+            found = learner.close((reached_s + store.built.period_s + SETTLE_S) * NS_PER_S)
+            alarms += store_alarms(conn, found)
+            if learner.is_done:
+                break
+    return alarms
+
+
+def end(store: Store, now_s: int) -> None:
+    """End learning now, or with the latest traffic where that is earlier; UserError in one line."""
+    with transaction(store) as conn:
+        reached_s = profiles.last_period(conn)
+        note(conn, profiles.UNTIL, max(1, now_s if reached_s is None else min(now_s, reached_s)))
+
+
+class Profiled(NamedTuple):
+    """What is usual in one slot, by figure."""
+
+    slot: str
+    figures: dict[str, Usual]
+
+
+def profile(store: Store, subject: Id, settings: DetectSettings) -> Iterator[Profiled]:
+    """Yield what was learned of a subject, slot by slot."""
+    slots = Slots(store.built.period_s)
+    calendar = Calendar(slots, profiles.learned_periods(store.conn))
+    since_s = profiles.since_of(store.conn, subject, store.built.period_s)
+    if since_s is None:
+        return
+    since_s = max(since_s, phase(store.conn, settings.baseline.learning_days).since_s)
+    cells = profiles.cells(store.conn, subject)
+    for slot in range(2 * slots.of_a_day):
+        past = history(cells.get(slot, Cell()), calendar.window(slot, 1 << 62, since_s))
+        figures = {figure.rule: baseline.usual(past.of(figure.name)) for figure in FIGURES}
+        known = {rule: usual for rule, usual in figures.items() if usual is not None}
+        if known:
+            yield Profiled(slots.title(slot), known)
+
+
 class Learner:
     """What was learned up to now, inside one transaction of a store; made anew for the next."""
 
@@ -59,6 +112,11 @@ class Learner:
         self._rows = 0
         self._budget: Budget | None = None
         self._looked_up: dict[tuple[Any, ...], Learned | None] = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing that was to be closed is left for the next transaction."""
+        return self._closed_s is not None
 
     def close(self, now_ns: int) -> list[Alarm]:
         """Judge and learn the periods that have ended when traffic has come to a time; return alarms."""
@@ -114,7 +172,11 @@ class Learner:
         alarms = list(self._alarms(period_s, rows, keep=True))
         start_ns, end_ns = period_s * NS_PER_S, (period_s + self._period_s) * NS_PER_S
         marks = profiles.alarmed(self._conn, start_ns, end_ns)
-        marks |= {(alarm.client, alarm.server, alarm.host) for alarm in alarms}
+        marks |= {
+            (alarm.client, alarm.server, alarm.host)
+            for alarm in alarms
+            if not profiles.is_acknowledged(self._conn, alarm_id(alarm))
+        }
         by_client: dict[int, set[tuple[str | None, str | None]]] = {}
         for client, server, host in marks:
             number = self._names.client(client) if client is not None else 0

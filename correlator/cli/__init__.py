@@ -13,6 +13,7 @@ __all__ = ["main"]
 
 _COMMANDS: Final = {
     "alarms": "alarms",
+    "baseline": "baseline",
     "bottom": "ranking",
     "clients": "views",
     "config": "config",
@@ -22,6 +23,7 @@ _COMMANDS: Final = {
     "flows": "flows",
     "import": "import_",
     "keygen": "keygen",
+    "learn": "learn",
     "periods": "views",
     "sensors": "sensors",
     "serve": "serve",

@@ -9,7 +9,7 @@ are judged by a negative binomial distribution.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import log, log1p
+from math import exp, log, log1p
 from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
@@ -98,6 +98,11 @@ class Usual(NamedTuple):
     """1.4826 MAD of the same."""
     most: float
     """The largest; of 100 and more the 99 % quantile."""
+
+    @property
+    def factor(self) -> float:
+        """The spread as a factor."""
+        return exp(self.spread)
 
 
 class Excess(NamedTuple):

@@ -3,8 +3,9 @@
 A score's p-value is its rank among the site's own earlier scores: p = (1 + how many are at least as high) / (n + 1).
 Where M scores come a day, alarms at p <= B / M are B a day at the most, as long as tomorrow is like the days before
 (conformal prediction; the order of scores then says nothing).  Each kind of traffic has its own scores (Mondrian).
-While there are too few of them a threshold guards, after SPADE's adapt2: the mean of the k-th and the next highest score
-of the latest day, of the week and of four weeks; the highest of these, and the highest score where k is less than one.
+While there are too few of them a threshold guards, after SPADE's adapt2: the mean of the k-th and the next highest
+score of the latest day, of the week and of four weeks; the highest of these, and the very highest score where k is less
+than one.
 """
 
 from __future__ import annotations

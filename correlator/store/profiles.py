@@ -199,6 +199,12 @@ def alarmed(conn: sqlite3.Connection, start_ns: int, end_ns: int) -> set[tuple[s
     return set(conn.execute(_ALARMED, {"start": start_ns, "end": end_ns, "low": Severity.LOW}))
 
 
+def is_acknowledged(conn: sqlite3.Connection, alarm_id: str) -> bool:
+    """Tell whether an alarm is stored and was acknowledged."""
+    found = conn.execute("SELECT acknowledged_ns FROM alarms WHERE alarm_id = ?", (alarm_id,)).fetchone()
+    return found is not None and found[0] is not None
+
+
 def unlearn_acknowledged(conn: sqlite3.Connection, period_s: int) -> None:
     """Have the periods of alarms that were acknowledged since the last time learned from again, at full weight."""
     seen_ns = noted(conn, _ACKNOWLEDGED)

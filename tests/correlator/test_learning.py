@@ -45,7 +45,7 @@ def in_order(*groups: Sequence[FlowRecord]) -> list[FlowRecord]:
 
 
 def test_an_hour_far_beyond_what_was_learned_is_told_with_hour_and_value() -> None:
-    records = in_order(days(29), [at(28, 14, 80_000_000)], [at(29, 0, 1000, 8)])
+    records = in_order(days(29, clients=3), [at(28, 14, 80_000_000)], [at(29, 0, 1000, 8)])
     with stored(records, 500) as store:
         Detection(store, SETTINGS).run()
         told = {row.client or row.server: row for row in baselines(store) if row.severity == "high"}
@@ -55,7 +55,7 @@ def test_an_hour_far_beyond_what_was_learned_is_told_with_hour_and_value() -> No
 
 
 def test_while_it_is_learned_nothing_is_judged() -> None:
-    records = in_order(days(13), [at(12, 14, 80_000_000)])
+    records = in_order(days(13, clients=2), [at(12, 14, 80_000_000)])
     with stored(records, 500) as store:
         Detection(store, GENEROUS).run()
         assert baselines(store) == []
@@ -63,13 +63,13 @@ def test_while_it_is_learned_nothing_is_judged() -> None:
 
 
 def test_a_hour_that_goes_on_is_judged_before_it_has_ended() -> None:
-    with stored(in_order(days(28), [at(28, 14, 80_000_000)]), 500) as store:
+    with stored(in_order(days(28, clients=2), [at(28, 14, 80_000_000)]), 500) as store:
         Detection(store, SETTINGS).run()
         assert [row.client for row in baselines(store) if row.severity == "high" and row.client] == ["10.0.0.2"]
 
 
 def test_learning_in_the_middle_of_a_restart_is_learning_at_once() -> None:
-    records = in_order(days(24, clients=3), [at(22, 14, 80_000_000)])
+    records = in_order(days(24, clients=2), [at(22, 14, 80_000_000)])
     with stored(records, 400) as store:
         Detection(store, SETTINGS).run()
         expected, alarms = learned(store), {row.alarm_id for row in baselines(store)}
@@ -99,7 +99,7 @@ def test_records_that_come_late_are_learned_from_too() -> None:
 
 
 def test_an_hour_that_alarmed_counts_little_until_it_is_acknowledged() -> None:
-    with stored(in_order(days(29), [at(28, 14, 80_000_000)], [at(29, 0, 1000, 8)]), 500) as store:
+    with stored(in_order(days(29, clients=3), [at(28, 14, 80_000_000)], [at(29, 0, 1000, 8)]), 500) as store:
         Detection(store, SETTINGS).run()
         client = profiles.Names(store.conn).client("10.0.0.2")
         assert client is not None
@@ -119,7 +119,7 @@ def test_an_hour_that_alarmed_counts_little_until_it_is_acknowledged() -> None:
 def test_the_same_attack_every_day_is_told_every_day() -> None:
     """Poisoning: what alarmed yesterday is not usual today."""
     attacks = [at(day, 14, 80_000_000 + day, flow_id=900 + day) for day in range(28, 33)]
-    with stored(in_order(days(33), attacks), 500) as store:
+    with stored(in_order(days(33, clients=2), attacks), 500) as store:
         Detection(store, GENEROUS).run()
         told = [row for row in baselines(store) if row.client == "10.0.0.2" and "now 8" in row.message]
         assert len(told) == 5
@@ -138,15 +138,15 @@ def test_thirty_days_without_attacks_stay_within_the_budget(seed: int) -> None:
 
 def test_a_channel_gets_the_symptom_with_its_own_hours() -> None:
     attack = at(28, 14, 80_000_000, server_ip="192.0.2.2")
-    with stored(in_order(days(29), [attack]), 500) as store:
-        Detection(store, DetectSettings(prior=0.2)).run()
+    with stored(in_order(days(29, clients=2), [attack]), 500) as store:
+        Detection(store, DetectSettings(prior=0.02)).run()
         told = [row for row in select_alarms(store.conn, Selection()) if row.kind == "channel"]
         assert any("Monday 14:00 usually <= " in row.message and row.server == "192.0.2.2:443" for row in told)
 
 
 def test_nothing_is_judged_when_that_is_switched_off() -> None:
     off = DetectSettings(baseline=BaselineLimits(enabled=False))
-    with stored(in_order(days(29), [at(28, 14, 80_000_000)]), 500) as store:
+    with stored(in_order(days(29, clients=2), [at(28, 14, 80_000_000)]), 500) as store:
         Detection(store, off).run()
         assert baselines(store) == []
         assert profiles.extent(store.conn).cells > 100

@@ -112,7 +112,10 @@ def test_alarms_of_a_time_are_known_until_they_are_acknowledged(store: Store) ->
     assert profiles.alarmed(store.conn, start_ns, end_ns) == {("10.0.0.1", "192.0.2.1:443", None)}
     assert profiles.alarmed(store.conn, end_ns, end_ns + 1) == set()
     (alarm_id,) = store.conn.execute("SELECT alarm_id FROM alarms").fetchone()
+    assert not profiles.is_acknowledged(store.conn, alarm_id)
     acknowledge(store.conn, alarm_id, 77)
+    assert profiles.is_acknowledged(store.conn, alarm_id)
+    assert not profiles.is_acknowledged(store.conn, "none")
     assert profiles.alarmed(store.conn, start_ns, end_ns) == set()
     assert profiles.changed_periods(store.conn, 0, FOREVER) == []
     profiles.unlearn_acknowledged(store.conn, HOUR)
