@@ -34,7 +34,7 @@ def test_learning_begins_by_itself_and_ends_after_two_weeks(office: Cli) -> None
     assert (status["state"], status["judging"], status["clients"]) == ("running", True, 2)
     assert (status["since"][:10], status["until"][:10]) == ("2023-11-13", "2023-11-27")
     told = [alarm for alarm in office.json("alarms") if alarm["kind"] == "baseline"]
-    assert {alarm["client"] for alarm in told if "now 80" in alarm["message"]} == {"10.0.0.2", None}
+    assert {alarm["client"] for alarm in told if "now 8" in alarm["message"] and alarm["severity"] == "high"} == {"10.0.0.2", None}
 
 
 def test_learning_that_is_started_later_judges_later(office: Cli) -> None:
