@@ -8,13 +8,14 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
-from correlator.detect.alarm import Alarm
 from correlator.detect.channel import Key, key_of
 from correlator.detect.fold import Taken, alarm_of, fold, judged
 from correlator.detect.settings import DetectSettings
+from correlator.learning import Learner
 from correlator.store import detection
 from correlator.store.alarms import News, Tell, store_alarms, untold
 from correlator.store.database import Store
+from correlator.store.profiles import forget_profiles
 from correlator.store.writer import uncollected
 
 AT_ONCE: Final = 20_000
@@ -48,6 +49,7 @@ class Detection:
         """Forget what was seen, so that the next steps look at all that is stored; UserError in one line."""
         with detection.transaction(self._store) as conn:
             detection.forget_all(conn)
+            forget_profiles(conn)
 
     def run(self) -> Progress:
         """Look at everything that is new; UserError in one line."""
@@ -81,22 +83,26 @@ class Detection:
         memory = detection.remembered(conn, {key_of(taken.record) for taken in records}, flows)
         clients = detection.Clients(conn)
         around = detection.Neighbourhood(conn, clients)
+        learner = Learner(conn, self._store.built, self._settings)
         odds: dict[Key, float] = {}
-        alarms: list[Alarm] = []
+        new = 0
         for some in _slices(records):
             now_ns = some[-1].record.end_ns
             clients.note(some)
+            alarms = learner.close(now_ns)
             for key in sorted(fold(some, memory, self._settings, self._store.built.channel_gap_ns)):
                 channel = memory.channels[key]
-                judgement, sightings = judged(channel, around.of(channel, now_ns), self._settings)
+                surroundings = around.of(channel, now_ns)._replace(learned=learner.learned(channel))
+                judgement, sightings = judged(channel, surroundings, self._settings)
                 odds[key] = judgement.log10_odds
                 if severity := judgement.severity:
                     alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings))
+            new += store_alarms(conn, alarms)  # before the next period is learned from: those that alarm count less
         detection.keep_channels(conn, [(memory.channels[key], log10_odds) for key, log10_odds in odds.items()])
         detection.keep_flows(conn, memory, flows)
         clients.keep()
         detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
-        return store_alarms(conn, alarms)
+        return new + store_alarms(conn, learner.running(_end(records[-1])))
 
 
 def _slices(records: list[Taken]) -> Iterator[list[Taken]]:

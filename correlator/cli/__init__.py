@@ -13,6 +13,7 @@ __all__ = ["main"]
 
 _COMMANDS: Final = {
     "alarms": "alarms",
+    "baseline": "baseline",
     "bottom": "ranking",
     "clients": "views",
     "config": "config",
@@ -23,6 +24,7 @@ _COMMANDS: Final = {
     "flows": "flows",
     "import": "import_",
     "keygen": "keygen",
+    "learn": "learn",
     "lists": "lists",
     "periods": "views",
     "sensors": "sensors",

@@ -10,6 +10,7 @@ from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.settings import DetectSettings
 from correlator.detect.symptom import Catalogue, Sight
 from correlator.detect.symptoms import (
+    baseline,
     content,
     context,
     duration,
@@ -24,6 +25,7 @@ from correlator.detect.symptoms import (
 )
 
 CATALOGUE: Final = Catalogue.of(
+    baseline.SYMPTOMS,
     content.SYMPTOMS,
     context.SYMPTOMS,
     duration.SYMPTOMS,
@@ -56,3 +58,4 @@ def of_channel(channel: Channel, around: Surroundings, settings: DetectSettings)
     yield from reconnect.of_channel(channel, around, settings.reconnect)
     yield from timing.of_channel(channel, around, settings.timing)
     yield from volume.of_channel(channel, around, settings.volume)
+    yield from baseline.of_channel(channel, around, settings.baseline)

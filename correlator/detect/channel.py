@@ -12,6 +12,7 @@ from common.addresses import address_text
 from common.records import FlowRecord
 from common.timespan import NS_PER_S
 from correlator.detect.alarm import MAX_FLOWS
+from correlator.detect.baseline import Learned
 from correlator.detect.habits import Habits
 from correlator.detect.symptom import Sight
 
@@ -206,6 +207,8 @@ class Surroundings(NamedTuple):
     """How long records go back."""
     habits: Habits | None = None
     """What its client usually does, where that is kept."""
+    learned: Learned | None = None
+    """The channel's hours against what was learned of it; None where too little was."""
 
 
 _text: Final = lru_cache(maxsize=65_536)(address_text)

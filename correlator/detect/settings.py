@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from correlator.detect.baseline import BaselineLimits
+from correlator.detect.budget import BudgetSettings
 from correlator.detect.symptoms.content import ContentLimits
 from correlator.detect.symptoms.context import ContextLimits
 from correlator.detect.symptoms.duration import DurationLimits
@@ -36,3 +38,5 @@ class DetectSettings(Struct, frozen=True, kw_only=True):
     protocol: ProtocolLimits = ProtocolLimits()
     content: ContentLimits = ContentLimits()
     interaction: InteractionLimits = InteractionLimits()
+    baseline: BaselineLimits = BaselineLimits()
+    budget: BudgetSettings = BudgetSettings()

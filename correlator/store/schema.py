@@ -337,6 +337,61 @@ CREATE UNIQUE INDEX lists_entry ON lists (
 );
 """
 
+# What was learned. level is 0 for clients, 1 services, 2 channels (client and service), 3 channels by name (client and
+# host); thing_id is a service's or a host's, 0 where there is none. A slot is a period's place in the day, those of
+# weekends after those of weekdays. cell is msgpack: what was done in the latest periods of the slot.
+_LEARNING: Final = """
+CREATE TABLE profile_cells (
+    level INTEGER NOT NULL,
+    client_id INTEGER NOT NULL,
+    thing_id INTEGER NOT NULL,
+    protocol INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    last_s INTEGER NOT NULL,
+    cell BLOB NOT NULL,
+    PRIMARY KEY (level, client_id, thing_id, protocol, slot)
+) WITHOUT ROWID;
+
+-- The periods that were learned from, and what was in them at that time.
+CREATE TABLE learned_periods (
+    period_start_s INTEGER PRIMARY KEY,
+    connections INTEGER NOT NULL,
+    packets INTEGER NOT NULL
+);
+
+-- How high the scores of ordinary traffic are: of each hour or day the number of tests and the highest scores, as JSON.
+CREATE TABLE calibration_scores (
+    scores_of TEXT NOT NULL,
+    start_s INTEGER NOT NULL,
+    tests INTEGER NOT NULL,
+    highest TEXT NOT NULL,
+    PRIMARY KEY (scores_of, start_s)
+) WITHOUT ROWID;
+
+-- The channels of days that are not over: the highest odds, and the symptoms that were tested for and found, as JSON.
+CREATE TABLE channel_days (
+    day_s INTEGER NOT NULL,
+    client TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    protocol INTEGER NOT NULL,
+    log10_odds REAL NOT NULL,
+    alarmed INTEGER NOT NULL,
+    tested TEXT NOT NULL,
+    found TEXT NOT NULL,
+    PRIMARY KEY (day_s, client, peer, port, protocol)
+) WITHOUT ROWID;
+
+-- In how many channels of a day a symptom was tested for and found; those that alarmed are left out.
+CREATE TABLE symptom_days (
+    day_s INTEGER NOT NULL,
+    symptom TEXT NOT NULL,
+    tested INTEGER NOT NULL,
+    found INTEGER NOT NULL,
+    PRIMARY KEY (day_s, symptom)
+) WITHOUT ROWID;
+"""
+
 # For people with sqlite-utils or Datasette. With exactly one MAX(), SQLite takes the bare columns from
 # that row, so state, reason and host are those of the flow's last part.
 _FLOWS_VIEW: Final = """
@@ -458,6 +513,12 @@ def habits(db: Database) -> None:
 def lists(db: Database) -> None:
     """Create the table of white, red and black lists."""
     _execute(db, _LISTS)
+
+
+@migrations()  # type: ignore[untyped-decorator] # as above
+def learning(db: Database) -> None:
+    """Create what is learned of the site's own traffic."""
+    _execute(db, _LEARNING)
 
 
 def _execute(db: Database, script: str) -> None:
