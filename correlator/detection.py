@@ -85,7 +85,7 @@ class Detection:
         around = detection.Neighbourhood(conn, clients)
         learner = Learner(conn, self._store.built, self._settings)
         odds: dict[Key, float] = {}
-        new = 0
+        news: list[News] = []
         for some in _slices(records):
             now_ns = some[-1].record.end_ns
             clients.note(some)
@@ -97,12 +97,12 @@ class Detection:
                 odds[key] = judgement.log10_odds
                 if severity := judgement.severity:
                     alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings))
-            new += store_alarms(conn, alarms)  # before the next period is learned from: those that alarm count less
+            news += store_alarms(conn, alarms)  # before the next period is learned from: those that alarm count less
         detection.keep_channels(conn, [(memory.channels[key], log10_odds) for key, log10_odds in odds.items()])
         detection.keep_flows(conn, memory, flows)
         clients.keep()
         detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
-        return new + store_alarms(conn, learner.running(_end(records[-1])))
+        return news + store_alarms(conn, learner.running(_end(records[-1])))
 
 
 def _slices(records: list[Taken]) -> Iterator[list[Taken]]:

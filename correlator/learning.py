@@ -59,7 +59,7 @@ def begin(store: Store, settings: DetectSettings, since_s: int, for_s: int | Non
         with transaction(store) as conn:
             learner = Learner(conn, store.built, settings)
             found = learner.close((reached_s + store.built.period_s + SETTLE_S) * NS_PER_S)
-            alarms += store_alarms(conn, found)
+            alarms += sum(told.is_new for told in store_alarms(conn, found))
             if learner.is_done:
                 break
     return alarms
