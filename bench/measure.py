@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 TMP = HERE / "tmp"
-SHAPES = ("mixed", "small", "large", "minimum", "syn")
+SHAPES = ("mixed", "spoken", "small", "large", "minimum", "syn")
 PATIENCE_S = 20
 
 

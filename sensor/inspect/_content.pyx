@@ -67,6 +67,11 @@ cdef inline uint32_t whole_head(const uint8_t* data, uint32_t length) noexcept n
     return 0
 
 
+cdef inline uint16_t status_of(const uint8_t* data) noexcept nogil:
+    """Return a response's status, of a status line that was told to be one: HTTP/x.y NNN."""
+    return <uint16_t> ((data[9] - c'0') * 100 + (data[10] - c'0') * 10 + data[11] - c'0')
+
+
 cdef inline uint32_t whole_hello(const uint8_t* data, uint32_t length) noexcept nogil:
     """TLS': as many records as the first handshake message takes (RFC 8446, 5.1)."""
     cdef uint32_t at = 0, size, message = 0, wanted = 0
@@ -447,8 +452,11 @@ cdef class Inspector:
     cdef void tell(
         self, Content* content, uint8_t side, App app, const uint8_t* data, uint32_t length
     ) noexcept nogil:
-        """Have the facts of a hello, banner or head taken."""
-        if app == HTTP or app == SSH or app == TLS and is_hello(data, length):
+        """Have the facts of a hello, banner or head taken; a response has its status, and no more than that."""
+        if app == HTTP and not content.stands and length >= 12 and begins(data, length, 0, b"HTTP/", 0) == YES:
+            if side == FROM_SERVER:
+                content.status = status_of(data)
+        elif app == HTTP or app == SSH or app == TLS and is_hello(data, length):
             self.take_facts(content, side, app, data, length)
 
     cdef void take_facts(
@@ -461,12 +469,9 @@ cdef class Inspector:
             told = self.facts_of(APP_NAMES[<int> app], side == FROM_SERVER, inside, (<const char*> data)[:limit])
             if told is None:
                 return
-            if app == HTTP and not inside:
-                if side == FROM_SERVER:
-                    content.status = told.status
-                else:
-                    content.asked = told.tunnel
-                    content.port = told.port
+            if app == HTTP and not inside and side != FROM_SERVER:
+                content.asked = told.tunnel
+                content.port = told.port
             if inside and content.asked == CONNECT and content.host != NULL and told.host:
                 content.other_name = facts.is_other_name(content.host[:content.host_bytes].decode(), told.host)
             if told.facts and (inside or not content.tries):

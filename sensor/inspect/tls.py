@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
-import dpkt
-
+from sensor.inspect._hello import client_parts, server_parts
+from sensor.inspect.ciphers import CIPHER_NAMES
 from sensor.inspect.wiretext import wire_text
 
 LARGEST_HELLO: Final = 1 << 16
@@ -20,7 +21,8 @@ LARGEST_HELLO: Final = 1 << 16
 
 _HANDSHAKE: Final = 22
 _CLIENT_HELLO, _SERVER_HELLO = 1, 2
-_SERVER_NAME, _ALPN, _SIGNATURE_ALGORITHMS, _SUPPORTED_VERSIONS = 0, 16, 13, 43
+_NOT_HASHED: Final = (0, 16)
+"""The extensions of server name and ALPN: JA4 has them in its first part."""
 # JA4's two characters and Zeek's name of a version.
 _VERSIONS: Final = {
     0x0002: ("s2", "SSLv2"),
@@ -30,9 +32,11 @@ _VERSIONS: Final = {
     0x0303: ("12", "TLSv12"),
     0x0304: ("13", "TLSv13"),
 }
-# What dpkt raises on bytes that are no hello; it checks few of the lengths.
-_DPKT_RAISES: Final = (dpkt.Error, struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError)
+_GREASE: Final = frozenset(0x0A0A + 0x1010 * number for number in range(16))
+"""RFC 8701: numbers that mean nothing, and are others each time."""
 _NO_HASH: Final = "0" * 12
+_HASHES: Final = 1024
+"""Of lists that came lately: the same programs send the same ones."""
 
 Facts = dict[str, str | int]
 
@@ -43,25 +47,23 @@ def client_hello_facts(data: bytes) -> Facts | None:
     ``tls_offered`` is the highest version, ``sni`` and ``alpn`` are missing when the client sent none.
     """
     body = _handshake(data, _CLIENT_HELLO)
-    if body is None:
+    parts = client_parts(body) if body is not None else None
+    if parts is None or len(parts[1]) < 2:
         return None
-    try:
-        hello = dpkt.ssl.TLSClientHello(body)
-        suites = [suite.code for suite in hello.ciphersuites]
-        extensions: list[tuple[int, bytes]] = getattr(hello, "extensions", [])
-        version: int = hello.version
-    except _DPKT_RAISES:
-        return None
-    if not suites:
-        return None
-    by_type = dict(reversed(extensions))  # the first one counts
-    protocols = _protocols(by_type.get(_ALPN, b""))
-    facts: Facts = {"tls_offered": _version_name(_highest_version(by_type.get(_SUPPORTED_VERSIONS), version))}
-    if name := wire_text(_server_name(by_type.get(_SERVER_NAME, b""))):
-        facts["sni"] = name
-    if offered := wire_text(b",".join(protocols)):
+    version, suites, types, name, protocols, algorithms, versions = parts
+    offered, characters = _offered(protocols or b"")
+    short, version_name = _versions(versions or b"", version)
+    count, suites_hash = _suites_part(suites)
+    facts: Facts = {"tls_offered": version_name}
+    if name is not None and (host := wire_text(_server_name(name))):
+        facts["sni"] = host
+    if offered:
         facts["alpn_offered"] = offered
-    facts["ja4"] = _ja4(version, suites, extensions, protocols)
+    # JA4, of its two orders the sorted one.
+    facts["ja4"] = (
+        f"t{short}{'i' if name is None else 'd'}{count:02}{min(len(types), 99):02}{characters}"
+        f"_{suites_hash}_{_extensions_part(types, algorithms or b'')}"
+    )
     return facts
 
 
@@ -71,24 +73,14 @@ def server_hello_facts(data: bytes) -> Facts | None:
     ``tls`` is the version chosen, ``cipher`` the suite's name; with TLS 1.3 the ALPN chosen is encrypted.
     """
     body = _handshake(data, _SERVER_HELLO)
-    if body is None:
+    parts = server_parts(body) if body is not None else None
+    if parts is None:
         return None
-    try:
-        hello = dpkt.ssl.TLSServerHello(body)
-        code, name = hello.ciphersuite.code, hello.ciphersuite.name
-        extensions: list[tuple[int, bytes]] = getattr(hello, "extensions", [])
-        version: int = hello.version
-    except _DPKT_RAISES:
-        return None
-    by_type = dict(reversed(extensions))
-    chosen = by_type.get(_SUPPORTED_VERSIONS, b"")
-    if len(chosen) == 2:
+    version, code, protocols, chosen = parts
+    if chosen is not None and len(chosen) == 2:
         version = int.from_bytes(chosen, "big")
-    facts: Facts = {
-        "tls": _version_name(version),
-        "cipher": name if code in dpkt.ssl_ciphersuites.BY_CODE else f"{code:04x}",
-    }
-    if alpn := wire_text(b",".join(_protocols(by_type.get(_ALPN, b""))[:1])):
+    facts: Facts = {"tls": _version_name(version), "cipher": CIPHER_NAMES.get(code) or f"{code:04x}"}
+    if protocols is not None and (alpn := wire_text(b",".join(_protocols(protocols)[:1]))):
         facts["alpn"] = alpn
     return facts
 
@@ -114,20 +106,17 @@ def _handshake(data: bytes, kind: int) -> bytes | None:
     return None
 
 
-def _is_grease(number: int) -> bool:
-    """RFC 8701: 0x0a0a, 0x1a1a and so on."""
-    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
-
-
 def _numbers(data: bytes) -> list[int]:
     """Return the 16-bit numbers of a list, GREASE left out."""
     numbers = struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2])
-    return [number for number in numbers if not _is_grease(number)]
+    return [number for number in numbers if number not in _GREASE]
 
 
-def _highest_version(versions: bytes | None, legacy: int) -> int:
-    """Return the highest version that a client offers (RFC 8446, 4.2.1)."""
-    return max(_numbers(versions[1 : 1 + versions[0]]) if versions else (), default=legacy)
+@lru_cache(_HASHES)
+def _versions(versions: bytes, legacy: int) -> tuple[str, str]:
+    """Return JA4's characters and Zeek's name of the highest version that a client offers (RFC 8446, 4.2.1)."""
+    highest = max(_numbers(versions[1 : 1 + versions[0]]) if versions else (), default=legacy)
+    return (_VERSIONS[highest][0] if highest in _VERSIONS else "00"), _version_name(highest)
 
 
 def _version_name(version: int) -> str:
@@ -151,20 +140,29 @@ def _protocols(data: bytes) -> list[bytes]:
     return [name for name in names if name]
 
 
-def _ja4(version: int, suites: list[int], extensions: list[tuple[int, bytes]], protocols: list[bytes]) -> str:
-    """Return the client's JA4, of the two orders the sorted one."""
-    by_type = dict(reversed(extensions))
-    suites = [suite for suite in suites if not _is_grease(suite)]
-    types = [kind for kind, _ in extensions if not _is_grease(kind)]
-    highest = _highest_version(by_type.get(_SUPPORTED_VERSIONS), version)
-    start = (
-        f"t{_VERSIONS[highest][0] if highest in _VERSIONS else '00'}{'d' if _SERVER_NAME in by_type else 'i'}"
-        f"{min(len(suites), 99):02}{min(len(types), 99):02}{_ja4_alpn(protocols)}"
-    )
-    listed = _hex(sorted(kind for kind in types if kind not in (_SERVER_NAME, _ALPN)))
-    if algorithms := _hex(_numbers(by_type.get(_SIGNATURE_ALGORITHMS, b"")[2:])):
-        listed += f"_{algorithms}"
-    return f"{start}_{_short_hash(_hex(sorted(suites)))}_{_short_hash(listed) if types else _NO_HASH}"
+@lru_cache(_HASHES)
+def _suites_part(suites: bytes) -> tuple[int, str]:
+    """Return the number of suites, 99 at most, and the hash of them."""
+    numbers = _numbers(suites)
+    return min(len(numbers), 99), _short_hash(_hex(sorted(numbers)))
+
+
+@lru_cache(_HASHES)
+def _extensions_part(types: tuple[int, ...], algorithms: bytes) -> str:
+    """Return the hash of the extensions' types and of the signature algorithms, in the order in which these came."""
+    if not types:
+        return _NO_HASH
+    listed = _hex(kind for kind in types if kind not in _NOT_HASHED)
+    if signatures := _hex(_numbers(algorithms[2:])):
+        listed += f"_{signatures}"
+    return _short_hash(listed)
+
+
+@lru_cache(_HASHES)
+def _offered(extension: bytes) -> tuple[str, str]:
+    """Return the protocols that an ALPN extension offers, as text, and JA4's characters for them."""
+    protocols = _protocols(extension)
+    return wire_text(b",".join(protocols)), _ja4_alpn(protocols)
 
 
 def _ja4_alpn(protocols: list[bytes]) -> str:

