@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # ZeroMQ takes as long to import as a small capture to read
     from sensor.ship.link import Shipper
 
 
-def take_stats(
+def take_stats(  # noqa: PLR0913, PLR0917 - everything that counts
     table: FlowTable,
     source: str,
     now_ns: int,

@@ -148,7 +148,7 @@ def user_to_run_as(options: dict[str, Any]) -> str | None:
 
 def make_run(options: dict[str, Any], config: SensorConfig, inputs: Sequence[str] = ()) -> Run:
     """Build a run of the sensor from the shared options; what can be checked is, before a file is written over."""
-    exchanges_path = options["exchanges_path"]
+    exchanges_path = options.get("exchanges_path")
     _refuse_overwriting(options["path"], inputs)
     level = TRACE if options["verbose"] else options["level"]
     only_others = bool(config.ship.endpoint or exchanges_path)

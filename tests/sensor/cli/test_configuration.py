@@ -24,7 +24,16 @@ def test_the_dump_reads_back_to_the_same_settings(tmp_path: Path) -> None:
 
 def test_the_example_is_valid_and_changes_nothing() -> None:
     example = CliRunner().invoke(main, ["dump-config", "--example"])
-    assert tomllib.loads(example.output).keys() == {"capture", "flow", "alarm", "statistics", "log", "ship", "metrics"}
+    assert tomllib.loads(example.output).keys() == {
+        "capture",
+        "flow",
+        "http",
+        "alarm",
+        "statistics",
+        "log",
+        "ship",
+        "metrics",
+    }
 
 
 def test_a_good_file_passes_the_check(tmp_path: Path) -> None:
