@@ -19,8 +19,6 @@ from sensor.output.text import TextFormat
 if TYPE_CHECKING:  # ZeroMQ takes as long to import as a small capture to read
     from sensor.ship.link import Shipper
 
-    Place = FlowLogFile | TextFile | ExchangesFile | Shipper
-
 T = TypeVar("T")
 
 
@@ -141,7 +139,9 @@ class Outputs:
         if self.shipper is not None:
             self._serve(self.shipper, self.shipper.take, frames)
 
-    def _serve(self, place: Place, take: Callable[[T], object], what: T) -> None:
+    def _serve(
+        self, place: FlowLogFile | TextFile | ExchangesFile | Shipper, take: Callable[[T], object], what: T
+    ) -> None:
         try:
             take(what)
         except (UserError, BrokenPipeError) as error:
