@@ -186,6 +186,8 @@ class SensorStats(NamedTuple):
     ] = {}  # noqa: RUF012 - as above
     spool_lag_s: Annotated[int, COUNT, "for how long the oldest frame in the spool has waited"] = 0
     unclean_stops: Annotated[int, COUNT, "runs with this spool that ended without a stop, ever"] = 0
+    exchanges: Annotated[int, COUNT, "HTTP exchanges handed out"] = 0
+    exchanges_dropped: Annotated[int, COUNT, "HTTP exchanges, or whole connections of them, for want of room"] = 0
 
 
 class SensorAlarm(NamedTuple):

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from common.addresses import address_packed, address_text
 from common.errors import WireError
-from common.records import END_REASONS, ORIENTATIONS, PROTOCOLS, FlowRecord, RecordReader, check_flow
+from common.records import END_REASONS, ORIENTATIONS, PROTOCOLS, FlowRecord, HttpExchange, RecordReader, check_flow
 
 # One column that a record does not have itself: which sensor it came from.
 FLOW_COLUMNS: Final[tuple[str, ...]] = ("sensor", *FlowRecord._fields)
+EXCHANGE_COLUMNS: Final[tuple[str, ...]] = ("sensor", *HttpExchange._fields)
 REQUIRED_COLUMNS: Final[tuple[str, ...]] = ("client_ip", "server_ip", "start_ns", "end_ns")
 
 _REASON_CODES = {name: code for code, name in END_REASONS.items()}
@@ -56,6 +57,15 @@ def flow_row(record: FlowRecord, sensor: str) -> dict[str, Any]:
     row["client_ip"] = address_text(record.client_ip)
     row["server_ip"] = address_text(record.server_ip)
     row["oriented_by"] = ORIENTATIONS[record.oriented_by]
+    return row
+
+
+def exchange_row(record: HttpExchange, sensor: str) -> dict[str, Any]:
+    """Return the JSON-able row of an HTTP exchange, keys in the order of EXCHANGE_COLUMNS."""
+    row: dict[str, Any] = {"sensor": sensor, **record._asdict()}
+    row["flow_id"] = str(record.flow_id)
+    row["client_ip"] = address_text(record.client_ip)
+    row["server_ip"] = address_text(record.server_ip)
     return row
 
 

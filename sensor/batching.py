@@ -27,6 +27,8 @@ class Batcher:
         self.run = run
         self._flush_ns = flush_ns
         self._waiting_since_ns: int | None = None
+        self._exchanges: list[HttpExchange] = []
+        self._exchanges_since_ns = 0
         self._sequence = 0
 
     def header(self, now_ns: int) -> bytes:
@@ -56,13 +58,23 @@ class Batcher:
             frames.append(self._frame("alarm", min(times), max(times), part))
         return frames
 
-    def exchanges(self, exchanges: Sequence[HttpExchange]) -> list[NumberedFrame]:
-        """Return the frames of HTTP exchanges; they do not wait."""
+    def exchanges(
+        self, exchanges: Sequence[HttpExchange], now_ns: int, *, everything: bool = False
+    ) -> list[NumberedFrame]:
+        """Return the frames of HTTP exchanges that fill one, waited enough, or are to go now in any case."""
+        waiting = self._exchanges
+        if exchanges and not waiting:
+            self._exchanges_since_ns = now_ns
+        waiting += exchanges
+        everything = everything or now_ns - self._exchanges_since_ns >= self._flush_ns
         frames = []
-        for start in range(0, len(exchanges), MAX_EXCHANGES):
-            part = exchanges[start : start + MAX_EXCHANGES]
+        while waiting and (everything or len(waiting) >= MAX_EXCHANGES):
+            part = waiting[:MAX_EXCHANGES]
+            del waiting[:MAX_EXCHANGES]
             first_ns = min(exchange.start_ns for exchange in part)
             frames.append(self._frame("http", first_ns, max(exchange.end_ns for exchange in part), part))
+        if frames:
+            self._exchanges_since_ns = now_ns
         return frames
 
     def statistics(self, stats: SensorStats) -> NumberedFrame:

@@ -46,6 +46,14 @@ class InspectConfig(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=2**50)] = 64 << 20
 
 
+class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether HTTP exchanges are recorded, and how much of their URIs is kept."""
+
+    exchanges: bool = True
+    uri_bytes: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 16_384
+
+
 class AlarmConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one flow that raise an alarm on the sensor; 0 switches one off."""
 
@@ -103,6 +111,7 @@ class SensorConfig(msgspec.Struct, frozen=True, kw_only=True):
     capture: CaptureConfig = CaptureConfig()
     flow: FlowConfig = FlowConfig()
     inspect: InspectConfig = InspectConfig()
+    http: HttpConfig = HttpConfig()
     alarm: AlarmConfig = AlarmConfig()
     statistics: StatisticsConfig = StatisticsConfig()
     log: LogConfig = LogConfig()

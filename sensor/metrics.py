@@ -21,6 +21,8 @@ _METRICS: Final = (
     (COUNTER, "flows_started", "flows_started", "Flows seen"),
     (COUNTER, "flows_evicted", "flows_evicted", "Flows ended early because the table was full"),
     (COUNTER, "records", "records", "Flow records handed out"),
+    (COUNTER, "exchanges", "exchanges", "HTTP exchanges handed out"),
+    (COUNTER, "exchanges_dropped", "exchanges_dropped", "HTTP exchanges lost for want of room"),
     (COUNTER, "alarms", "alarms", "Threshold alarms raised"),
     (COUNTER, "alarms_dropped", "alarms_dropped", "Threshold alarms lost because their queue was full"),
     (GAUGE, "frames_unacknowledged", "frames_unacknowledged", "Frames waiting for the correlator"),

@@ -20,10 +20,12 @@ from sensor.capture.live import Drops, LiveSource
 from sensor.capture.pcapfile import CaptureFileError, Opener, read_capture
 from sensor.config import SensorConfig, home_networks
 from sensor.flow._table import FlowTable
+from sensor.http.exchanges import Exchanges
 from sensor.inspect._content import Inspector
 from sensor.metrics import metrics
 from sensor.output.fanout import Outputs
 from sensor.stats import drops_line, stats_line, take_stats
+from sensor.stream._streams import Streams
 
 _NS = 1_000_000_000
 _TURN_MS = 100
@@ -41,7 +43,7 @@ _GIVE_UP_NS = 10 * _NS
 NORMAL, TRACE = 1, 10
 
 
-def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
+def make_table(config: SensorConfig, run: int, *, trace: bool, streams: Streams | None = None) -> FlowTable:
     """Return an empty flow table with a fresh hash seed; flow ids count from the run's number."""
     flow = config.flow
     inspector = Inspector(memory_bytes=config.inspect.memory_bytes) if config.inspect.enabled else None
@@ -64,6 +66,7 @@ def make_table(config: SensorConfig, run: int, *, trace: bool) -> FlowTable:
         first_flow_id=run,
         seed=os.urandom(32),
         inspector=inspector,
+        streams=streams,
     )
 
 
@@ -77,12 +80,14 @@ class SensorService:
         outputs: Outputs,
         level: int,
         notifier: Notifier | None = None,
+        exchanges: Exchanges | None = None,
     ) -> None:
         self._config = config
         self._table = table
         self._outputs = outputs
         self._level = level
         self._notifier = notifier or Notifier({})
+        self._exchanges = exchanges
         self._stopping = False
         self._statistics_asked = False
         self._live: LiveSource | None = None
@@ -193,6 +198,7 @@ class SensorService:
         everything = everything or self._outputs.take_all(now_ns, waiting=self._table.waiting)
         blocks = self._table.drain_blocks(partial=everything)
         self._outputs.flows(blocks)
+        self._take_exchanges(now_ns, everything=everything)
         self._take_events()
         if self._level >= TRACE:
             self._trace_ends(blocks)
@@ -200,6 +206,16 @@ class SensorService:
         self._outputs.turn(now_ns)
         self._tell_news()
         return not self._stopping
+
+    def _take_exchanges(self, now_ns: int, *, everything: bool) -> None:
+        """Take the HTTP exchanges that are over; the table is told what of their streams nobody wants."""
+        streams, exchanges = self._table.streams, self._exchanges
+        if streams is None or exchanges is None:
+            return
+        self._outputs.exchanges(exchanges.take(streams.drain()), now_ns, everything=everything)
+        for skip in exchanges.skips:
+            streams.leave_out(*skip)
+        exchanges.skips.clear()
 
     def _trace_ends(self, blocks: Sequence[Block]) -> None:
         for block in blocks:
@@ -278,7 +294,9 @@ class SensorService:
     def _take_stats(self) -> SensorStats:
         # Nobody is to wait for more statistics of files: those end.
         heartbeat_s = self._heartbeat_ns // _NS if self._live is not None else 0
-        return take_stats(self._table, self._source, time.time_ns(), self._drops, self._outputs.shipper, heartbeat_s)
+        return take_stats(
+            self._table, self._source, time.time_ns(), self._drops, self._outputs.shipper, heartbeat_s, self._exchanges
+        )
 
     def _finish(self) -> None:
         """End every flow, and close the run's account with a last statistics record, whatever failed before."""

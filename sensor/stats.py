@@ -9,13 +9,20 @@ from common.records import SensorStats
 from common.timespan import NS_PER_S
 from sensor.capture.live import Drops
 from sensor.flow._table import FlowTable
+from sensor.http.exchanges import Exchanges
 
 if TYPE_CHECKING:  # ZeroMQ takes as long to import as a small capture to read
     from sensor.ship.link import Shipper
 
 
-def take_stats(
-    table: FlowTable, source: str, now_ns: int, drops: Drops, shipper: Shipper | None, heartbeat_s: int = 0
+def take_stats(  # noqa: PLR0913, PLR0917 - everything that counts
+    table: FlowTable,
+    source: str,
+    now_ns: int,
+    drops: Drops,
+    shipper: Shipper | None,
+    heartbeat_s: int = 0,
+    exchanges: Exchanges | None = None,
 ) -> SensorStats:
     """Return the counters as they stand; the next ones follow after ``heartbeat_s``, if that is not 0."""
     return SensorStats(
@@ -43,6 +50,8 @@ def take_stats(
         frames_lost=dict(shipper.spool.losses.by_reason) if shipper else {},
         spool_lag_s=shipper.spool.lag_ns // NS_PER_S if shipper else 0,
         unclean_stops=shipper.spool.unclean_stops if shipper else 0,
+        exchanges=exchanges.records if exchanges else 0,
+        exchanges_dropped=exchanges.dropped if exchanges else 0,
     )
 
 
@@ -62,6 +71,8 @@ def stats_line(stats: SensorStats, shipper: Shipper | None = None) -> str:
         ("fragments", stats.fragments),
         ("interface drops", stats.interface_drops),
         ("evicted", stats.flows_evicted),
+        ("exchanges", stats.exchanges),
+        ("exchanges dropped", stats.exchanges_dropped),
         ("alarms", stats.alarms),
         ("alarms dropped", stats.alarms_dropped),
         ("frames waiting", stats.frames_unacknowledged),

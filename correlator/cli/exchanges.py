@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import click
 
-from common.addresses import address_text, endpoint_text
+from common.addresses import endpoint_text
 from common.records import HttpExchange
+from common.textrecords import EXCHANGE_COLUMNS, exchange_row
 from common.timespan import iso_time, seconds
 from correlator.cli.options import Place, format_options, open_store, who_and_when_options, with_place
 from correlator.cli.output import print_records
@@ -17,7 +18,6 @@ from correlator.render.table import Column, human_bytes, human_duration, human_t
 from correlator.rows import Selection
 from correlator.store.exchanges import Wanted, select_exchanges
 
-FIELDS: Final = ("sensor", *HttpExchange._fields)
 _COLUMNS: Final = (
     Column("start", "start (UTC)", human_time),
     Column("client", "client"),
@@ -83,16 +83,8 @@ def exchanges(place: Place, chosen: Selection, *, form: str, **options: Any) -> 
     with open_store(place) as store:
         form_of = _for_people if form == "table" else exchange_row
         rows = (form_of(record, sensor) for sensor, record in select_exchanges(store, chosen, wanted))
-        print_records(rows, form, _COLUMNS, FIELDS, empty="no exchanges")
+        print_records(rows, form, _COLUMNS, EXCHANGE_COLUMNS, empty="no exchanges")
         sys.stdout.flush()
-
-
-def exchange_row(record: HttpExchange, sensor: str) -> dict[str, Any]:
-    """Return an exchange under its fields' names, addresses as text."""
-    row = {"sensor": sensor, **record._asdict()}
-    for name in ("client_ip", "server_ip"):
-        row[name] = address_text(row[name])
-    return row
 
 
 def _for_people(record: HttpExchange, sensor: str) -> dict[str, Any]:

@@ -422,6 +422,8 @@ GROUP BY r.sensor_id, r.flow_id;
 """
 
 _EXCHANGES: Final = """
+ALTER TABLE sensors ADD COLUMN exchanges INTEGER DEFAULT 0;
+ALTER TABLE sensors ADD COLUMN exchanges_dropped INTEGER DEFAULT 0;
 -- Every HTTP exchange as its sensor sent it; its flow has the same sensor_id and flow_id. header_names and anomalies
 -- are JSON. What a record does not say is NULL.
 CREATE TABLE http_exchanges (
@@ -499,7 +501,7 @@ def detection(db: Database) -> None:
 
 @migrations()  # type: ignore[untyped-decorator] # as above
 def http_exchanges(db: Database) -> None:
-    """Create the table of HTTP exchanges."""
+    """Create the table of HTTP exchanges, and the sensors' counters of them."""
     _execute(db, _EXCHANGES)
 
 

@@ -23,10 +23,13 @@ from common.settings import checked_settings, load_settings
 from sensor.batching import Batcher
 from sensor.capture.privileges import Reach, drop_privileges, renounce_privileges, user_to_become
 from sensor.config import SensorConfig, check_config
+from sensor.http.exchanges import Exchanges
+from sensor.output.exchanges import ExchangesFile
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
 from sensor.service import NORMAL, TRACE, SensorService, make_table
+from sensor.stream._streams import Streams
 
 if TYPE_CHECKING:
     from sensor.ship.link import Shipper
@@ -66,6 +69,14 @@ _OPTIONS = (
     ),
     click.option(
         "--community-id", is_flag=True, default=None, help="Add the column community_id to ndjson, csv or zeek."
+    ),
+    click.option(
+        "--exchanges", "exchanges_path", metavar="PATH",
+        help="Write HTTP exchanges here, a JSON object a line; - is standard output. Flows only with -w or --format.",
+    ),
+    click.option(
+        "--http/--no-http", "http", default=None,
+        help="HTTP exchanges in flow logs and to the correlator.  [default: http]",
     ),
     click.option("--ship", "endpoint", metavar="ENDPOINT", help="Ship to a correlator, e.g. tcp://127.0.0.1:5690."),
     click.option("--spool", metavar="DIR", help="Keep shipped records here until the correlator has stored them."),
@@ -137,9 +148,13 @@ def user_to_run_as(options: dict[str, Any]) -> str | None:
 
 def make_run(options: dict[str, Any], config: SensorConfig, inputs: Sequence[str] = ()) -> Run:
     """Build a run of the sensor from the shared options; what can be checked is, before a file is written over."""
+    exchanges_path = options.get("exchanges_path")
     _refuse_overwriting(options["path"], inputs)
     level = TRACE if options["verbose"] else options["level"]
-    format_name = _format_name(options["path"], options["format_name"], shipping=bool(config.ship.endpoint))
+    only_others = bool(config.ship.endpoint or exchanges_path)
+    format_name = _format_name(options["path"], options["format_name"], only_others=only_others)
+    if exchanges_path is not None:
+        _check_exchanges(options, config, inputs, flows_too=format_name is not None)
     if options.get("community_id") and format_name in (None, "flowlog"):
         raise UserError("a flow log has no column for a community ID; add --format ndjson, csv or zeek")
     if format_name == "zeek":
@@ -152,23 +167,40 @@ def make_run(options: dict[str, Any], config: SensorConfig, inputs: Sequence[str
         config = _replaced(config, "flow", active_timeout_s=0)
     metrics = MetricsServer(config.metrics.bind)
     run = time.time_ns()
-    table = make_table(config, run, trace=level >= TRACE)
+    wanted = config.http.exchanges and (format_name == "flowlog" or only_others)
+    table = make_table(config, run, trace=level >= TRACE, streams=Streams(http=True) if wanted else None)
     batcher = Batcher(config.name, run, int(config.log.flush_s * _NS))
     shipper = _shipper(config, batcher, run) if config.ship.endpoint else None
     path = options["path"] or "-"
-    log = text = None
+    log = text = exchanges_file = None
     try:
         if format_name == "flowlog":
             log = FlowLogFile(path, batcher.header(run))
         elif format_name:
             text = TextFile(path, open_output(path), _text_format(format_name, config))
+        if exchanges_path is not None:
+            exchanges_file = ExchangesFile(exchanges_path, open_output(exchanges_path), config.name)
     except BrokenPipeError:
         # Nobody reads it, but there is a correlator to ship to.
         if shipper is None:
             raise
-    outputs = Outputs(batcher, log, text, shipper)
+    outputs = Outputs(batcher, log, text, shipper, exchanges_file)
     notifier = Notifier()
-    return Run(SensorService(config, table, outputs, level, notifier), outputs, notifier, config.ship.endpoint, metrics)
+    http = config.http
+    exchanges = Exchanges(uri_bytes=http.uri_bytes, max_connections=http.max_connections) if wanted else None
+    service = SensorService(config, table, outputs, level, notifier, exchanges)
+    return Run(service, outputs, notifier, config.ship.endpoint, metrics)
+
+
+def _check_exchanges(options: dict[str, Any], config: SensorConfig, inputs: Sequence[str], *, flows_too: bool) -> None:
+    """Refuse an output for HTTP exchanges that there are none for, or that something else has."""
+    path = options["exchanges_path"]
+    if not config.http.exchanges:
+        raise UserError("--exchanges wants HTTP exchanges, and [http] exchanges or --no-http says that there are none")
+    _refuse_overwriting(path, inputs)
+    flows_path = options["path"] or "-"
+    if flows_too and (path == flows_path or Path(path).absolute() == Path(flows_path).absolute()):
+        raise UserError(f"flows and HTTP exchanges would both go to {path}; give another path with -w or --exchanges")
 
 
 def _refuse_overwriting(path: str | None, inputs: Sequence[str]) -> None:
@@ -198,6 +230,7 @@ def effective_config(options: dict[str, Any]) -> SensorConfig:
             "home": tuple(options.get("home") or ()) or None,
         },
         "inspect": {"enabled": options.get("inspect")},
+        "http": {"exchanges": options.get("http")},
         "alarm": {
             "bytes": options.get("alarm_bytes"),
             "duration_s": options.get("alarm_duration"),
@@ -241,10 +274,10 @@ def _replaced(config: SensorConfig, section: str, **values: Any) -> SensorConfig
     return msgspec.structs.replace(config, **{section: part})
 
 
-def _format_name(path: str | None, given: str | None, *, shipping: bool) -> str | None:
+def _format_name(path: str | None, given: str | None, *, only_others: bool) -> str | None:
     if path is None:
         if given is None:
-            return None if shipping else "ndjson"
+            return None if only_others else "ndjson"
         path = "-"
     if path == "-" and given in (None, "flowlog") and sys.stdout is not None and sys.stdout.isatty():
         raise UserError("a flow log is binary and standard output is a terminal; add --format ndjson, or -w PATH")

@@ -37,6 +37,8 @@ class Exchanges:
     def __init__(self, *, uri_bytes: int = 0, max_connections: int = MAX_CONNECTIONS) -> None:
         self.counts: Counter[str] = Counter()
         self.skips: list[Skip] = []
+        self.records = 0
+        """Handed out so far."""
         self._budget = Budget(MAX_OPEN_EXCHANGES, uri_bytes)
         self._max_connections = max_connections
         self._connections: dict[int, Connection] = {}
@@ -76,6 +78,7 @@ class Exchanges:
                 self.counts["heads_dropped"] += 1
                 connection.stop()
             records += connection.take()
+        self.records += len(records)
         return records
 
     def _begin(self, event: Began) -> None:

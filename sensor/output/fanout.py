@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from common.errors import UserError
 from common.flowlog import Block, rows_of
-from common.records import SensorAlarm, SensorStats
+from common.records import HttpExchange, SensorAlarm, SensorStats
 from sensor.batching import Batcher, NumberedFrame
+from sensor.output.exchanges import ExchangesFile
 from sensor.output.flowlog import FlowLogFile, close_file, write_all, write_first
 from sensor.output.text import TextFormat
 
@@ -55,11 +56,17 @@ class Outputs:
     """
 
     def __init__(
-        self, batcher: Batcher, log: FlowLogFile | None, text: TextFile | None, shipper: Shipper | None
+        self,
+        batcher: Batcher,
+        log: FlowLogFile | None,
+        text: TextFile | None,
+        shipper: Shipper | None,
+        exchanges: ExchangesFile | None = None,
     ) -> None:
         self._batcher = batcher
         self._log = log
         self._text = text
+        self._exchanges = exchanges
         self.shipper = shipper
         self.failures: list[UserError] = []
 
@@ -83,6 +90,13 @@ class Outputs:
             self._frames(self._batcher.flows(blocks))
         if self._text is not None:
             self._serve(self._text, self._text.write, [row for block in blocks for row in rows_of(block)])
+
+    def exchanges(self, exchanges: Sequence[HttpExchange], now_ns: int, *, everything: bool = False) -> None:
+        """Take HTTP exchanges; they wait for others of their frame, but at the end."""
+        if self._exchanges is not None:
+            self._serve(self._exchanges, self._exchanges.write, exchanges)
+        if self._framing:
+            self._frames(self._batcher.exchanges(exchanges, now_ns, everything=everything))
 
     def alarms(self, alarms: Sequence[SensorAlarm]) -> None:
         """Take threshold alarms; they go out at once."""
@@ -109,7 +123,7 @@ class Outputs:
     def close(self) -> None:
         """Close every place, also when one of them cannot be closed well."""
         with ExitStack() as places:
-            for place in (self.shipper, self._text, self._log):
+            for place in (self.shipper, self._text, self._exchanges, self._log):
                 if place is not None:
                     places.callback(place.close)
 
@@ -125,7 +139,9 @@ class Outputs:
         if self.shipper is not None:
             self._serve(self.shipper, self.shipper.take, frames)
 
-    def _serve(self, place: FlowLogFile | TextFile | Shipper, take: Callable[[T], object], what: T) -> None:
+    def _serve(
+        self, place: FlowLogFile | TextFile | ExchangesFile | Shipper, take: Callable[[T], object], what: T
+    ) -> None:
         try:
             take(what)
         except (UserError, BrokenPipeError) as error:
@@ -134,7 +150,8 @@ class Outputs:
             self._log = None if place is self._log else self._log
             self._text = None if place is self._text else self._text
             self.shipper = None if place is self.shipper else self.shipper
-            if not self._framing and self._text is None:
+            self._exchanges = None if place is self._exchanges else self._exchanges
+            if not self._framing and self._text is None and self._exchanges is None:
                 raise
             if isinstance(error, UserError):
                 self.failures.append(error)

@@ -12,8 +12,8 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from common.addresses import address_text
-from common.records import FlowRecord
-from common.textrecords import FLOW_COLUMNS, flow_cells, flow_row
+from common.records import FlowRecord, HttpExchange
+from common.textrecords import FLOW_COLUMNS, exchange_row, flow_cells, flow_row
 
 COMMUNITY_ID = "community_id"
 # Zeek's conn.log as its base scripts write it (zeek base/protocols/conn/main.zeek).
@@ -57,6 +57,11 @@ def ndjson_format(sensor: str, extra: Extra | None = None) -> TextFormat:
         return json.dumps(row, separators=(",", ":")) + "\n"
 
     return TextFormat("", line)
+
+
+def exchange_lines(exchanges: Iterable[HttpExchange], sensor: str) -> str:
+    """Return HTTP exchanges as one JSON object a line."""
+    return "".join(json.dumps(exchange_row(one, sensor), separators=(",", ":")) + "\n" for one in exchanges)
 
 
 def csv_format(sensor: str, extra: Extra | None = None) -> TextFormat:

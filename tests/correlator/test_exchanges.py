@@ -182,6 +182,7 @@ class TestCommand:
     def test_json_has_the_fields_of_the_record_with_addresses_as_text(self, imported: Cli) -> None:
         (found,) = imported.json("exchanges", "--method", "connect", "--json")
         assert list(found) == ["sensor", *HttpExchange._fields]
+        assert found["flow_id"] == "1"
         assert (found["client_ip"], found["server_ip"], found["sensor"]) == ("10.1.1.46", "10.1.1.1", "tap")
         assert found["anomalies"] == ["connect-odd-port", "no-user-agent"]
 

@@ -28,6 +28,7 @@ def test_the_example_is_valid_and_changes_nothing() -> None:
         "capture",
         "flow",
         "inspect",
+        "http",
         "alarm",
         "statistics",
         "log",
