@@ -22,11 +22,11 @@ from correlator.cli.options import (
     with_place,
 )
 from correlator.cli.output import print_records
+from correlator.cli.story import read_story, write_json, write_text
 from correlator.cli.who import holds
 from correlator.detect.alarm import Severity
 from correlator.detect.lists import Entry, Lists
-from correlator.render import machine
-from correlator.render.table import Column, human_count, human_time, print_fields
+from correlator.render.table import Column, human_count, human_time
 from correlator.rows import AlarmRow, Selection
 from correlator.store.alarms import acknowledge, alarms_with_id, select_alarms
 from correlator.store.database import writing
@@ -110,25 +110,28 @@ def list_(ctx: click.Context, /, **options: Any) -> None:
     _list(ctx, _Wanted(**options))
 
 
-@alarms.command(short_help="One alarm with its evidence")
+@alarms.command(short_help="One alarm: why, its flows, what to do next")
 @click.argument("alarm_id", metavar="ID")
 @with_place
 @format_options
 def show(alarm_id: str, place: Place, form: str) -> None:
-    r"""Show one alarm with its evidence; the beginning of its id is enough.
+    r"""Show why an alarm was raised, what its channel is like otherwise, its flows and what to do next.
+
+    The beginning of its id is enough.
 
     \b
     Example:
       tunnelwatch alarms show 5f0c8a
     """
     with open_store(place) as store:
-        record = alarm_record(_the_one(alarms_with_id(store.conn, alarm_id), alarm_id))
+        row = _the_one(alarms_with_id(store.conn, alarm_id), alarm_id)
+        story = read_story(store, row, hidden_by(row, Lists(entries(store.conn)), now_ns()))
     if form == "json":
-        machine.write_json_object(record, sys.stdout)
+        write_json(story)
     elif form != "table":
-        print_records([record], form, _COLUMNS)
+        print_records([alarm_record(row, story.hiding)], form, _COLUMNS)
     else:
-        _print_one(record)
+        write_text(story)
 
 
 @alarms.command(short_help="Mark an alarm as seen")
@@ -213,14 +216,3 @@ def _the_one(found: list[AlarmRow], prefix: str) -> AlarmRow:
     if len(found) > 1:
         raise UserError(f"{len(found)} alarms have an id that begins with {prefix!r}: write more of it")
     return found[0]
-
-
-def _print_one(record: dict[str, Any]) -> None:
-    plain = {
-        name: str(value) for name, value in record.items() if name not in ("evidence", "flows") and value is not None
-    }
-    print_fields(plain)
-    for item in record["evidence"]:
-        print_fields({"evidence": f"{item['symptom']} ({item['family']}): {item['explanation']}"})
-    if record["flows"]:
-        print_fields({"flows": " ".join(record["flows"])})

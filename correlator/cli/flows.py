@@ -28,7 +28,7 @@ from correlator.store.flows import FLOW_SORTS, Order, flow_parts, records
 from correlator.views.merge import merge_parts
 
 _NAMES: Final = ("client_ip", "server_ip", "host", "sensor")
-_COLUMNS: Final = (
+COLUMNS: Final = (
     Column("start", "start (UTC)", human_time),
     Column("client", "client"),
     Column("server", "server"),
@@ -65,8 +65,8 @@ def flows(place: Place, chosen: Selection, *, parts: bool, form: str, **order: A
     with open_store(place) as store:
         rows = _rows(store, chosen, by, parts=parts)
         if form == "table":
-            rows = map(_for_people, rows)
-        print_records(rows, form, _COLUMNS, FLOW_COLUMNS)
+            rows = map(for_people, rows)
+        print_records(rows, form, COLUMNS, FLOW_COLUMNS)
         sys.stdout.flush()
 
 
@@ -76,7 +76,8 @@ def _rows(store: Store, chosen: Selection, order: Order, *, parts: bool) -> Iter
     return (flow_row(merge_parts(found), sensor) for sensor, found in flow_parts(store, chosen, order))
 
 
-def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+def for_people(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a flow's row with what the table shows of it."""
     return {
         **row,
         "start": iso_time(row["start_ns"]),
