@@ -26,7 +26,7 @@ from sim_browsing import browsing
 from sim_machines import machines
 from sim_tunnels import Tunnel, planned, played
 from sim_web import Made
-from sim_world import DAY, START_NS, World
+from sim_world import DAY, MINUTE, START_NS, World
 
 from common.addresses import address_text
 from common.flowlog import FILE_HEADER, Batch, encode_frame, header_batch
@@ -34,6 +34,7 @@ from common.flowlog import FILE_HEADER, Batch, encode_frame, header_batch
 SENSOR: Final = "tap-1"
 LABELS: Final = "labels.ndjson"
 _FRAME_RECORDS = 500  # as the sensor's default
+_FRAME_NS = 10 * MINUTE
 
 
 class Plan(NamedTuple):
@@ -102,8 +103,7 @@ def write_day(plan: Plan, day: int, directory: Path) -> None:
     partial = _log(directory, day).with_suffix(".partial")
     with partial.open("wb") as out:
         out.write(FILE_HEADER + encode_frame(header_batch(SENSOR, run, run)))
-        for sequence, place in enumerate(range(0, len(rows), _FRAME_RECORDS), 1):
-            some = rows[place : place + _FRAME_RECORDS]
+        for sequence, some in enumerate(_frames(rows), 1):
             first_ns = min(start_ns for _, start_ns, _ in some)
             records = [record for _, _, record in some]
             out.write(encode_frame(Batch("flow", SENSOR, run, sequence, first_ns, some[-1][0], records)))
@@ -117,6 +117,17 @@ def write_day(plan: Plan, day: int, directory: Path) -> None:
     ]
     _log(directory, day).with_suffix(".labels").write_text("\n".join(lines) + "\n", encoding="utf-8")
     partial.rename(_log(directory, day))
+
+
+def _frames(rows: Sequence[tuple[int, int, Any]]) -> Iterator[Sequence[tuple[int, int, Any]]]:
+    """Yield what goes into each frame: a bounded number, and nothing waits for longer than ten minutes."""
+    place = 0
+    while place < len(rows):
+        end = place + 1
+        while end < min(len(rows), place + _FRAME_RECORDS) and rows[end][0] < rows[place][0] + _FRAME_NS:
+            end += 1
+        yield rows[place:end]
+        place = end
 
 
 def _log(directory: Path, day: int) -> Path:
