@@ -127,6 +127,9 @@ def false_alarms(plain: Played, missing: Played, user_days: int, missing_days: i
     for name, least, target in asked:
         count = sum(level(raised) >= least for raised in plain.alarms)
         yield "| 18 | " + _rate(name, count, user_days, target)
+    for kind in sorted({raised.row.kind for raised in plain.alarms}):
+        count = sum(level(raised) >= MEDIUM and raised.row.kind == kind for raised in plain.alarms)
+        yield "| | " + _rate(f"of them of the kind {kind}, medium and above", count, user_days, None)
     count = sum(level(raised) >= MEDIUM for raised in missing.alarms)
     yield "| 20 | " + _rate("medium and above, 10 % of packets missed", count, missing_days, MOST_PER_USER_DAY)
     yield f"| | Web Tap, all filters (published) | | 1200 | {_WEB_TAP_ALL} | | | |"

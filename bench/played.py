@@ -7,13 +7,14 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from measure import say
 from sim_world import DAY, HOUR, START_NS
 
-from common.flowlog import Batch, check_file_header, decode_payload, scan_frames
+from common.flowlog import Batch, check_file_header, decode_head, decode_payload, scan_frames
 from correlator.config import Settings
 from correlator.detect.alarm import Severity
 from correlator.detection import Detection
@@ -107,8 +108,8 @@ def play(directories: Sequence[Path], days: range, store: Path, settings: Settin
         for day in days:
             for hour_ns, frames in _hours(directories, day, pipeline):
                 began = time.perf_counter()
-                for place in range(0, len(frames), _FRAMES_AT_ONCE):
-                    done = pipeline.store_frames(frames[place : place + _FRAMES_AT_ONCE], time.time_ns())
+                while some := list(islice(frames, _FRAMES_AT_ONCE)):
+                    done = pipeline.store_frames(some, time.time_ns())
                     if done.refused or done.duplicates:
                         raise SystemExit(f"the correlator did not take all of day {day + 1}: {done.refused}")
                     records += done.records
@@ -122,18 +123,24 @@ def play(directories: Sequence[Path], days: range, store: Path, settings: Settin
     return Played(list(raised.values()), stated, records, ingest_s, detect_s)
 
 
-def _hours(directories: Sequence[Path], day: int, pipeline: Pipeline) -> Iterator[tuple[int, list[Batch]]]:
-    hours: dict[int, list[Batch]] = {}
-    for directory in directories:
-        data = memoryview((directory / f"day-{day + 1:02}.flowlog").read_bytes())
+def _hours(directories: Sequence[Path], day: int, pipeline: Pipeline) -> Iterator[tuple[int, Iterator[Batch]]]:
+    """Yield the frames of each hour in which some end; they are taken apart when they are asked for."""
+    hours: dict[int, list[memoryview]] = {}
+    for log in logs_of(directories, day):
+        data = memoryview(log.read_bytes())
         for frame in scan_frames(data, check_file_header(data)):
-            batch = decode_payload(frame.payload)  # type: ignore[union-attr]
-            if batch.kind == "header":
-                pipeline.receiver.open_run(batch)
+            head = decode_head(frame.payload)  # type: ignore[union-attr]
+            if head.kind == "header":
+                pipeline.receiver.open_run(decode_payload(frame.payload))  # type: ignore[union-attr]
             else:
-                hours.setdefault(batch.last_ns // HOUR, []).append(batch)
+                hours.setdefault(head.last_ns // HOUR, []).append(frame.payload)  # type: ignore[union-attr]
     for hour in sorted(hours):
-        yield hour * HOUR, hours[hour]
+        yield hour * HOUR, map(decode_payload, hours[hour])
+
+
+def logs_of(directories: Sequence[Path], day: int) -> list[Path]:
+    """Return the flow logs of a day."""
+    return [log for directory in directories for log in sorted(directory.glob(f"day-{day + 1:02}*.flowlog"))]
 
 
 def _note(raised: dict[str, Raised], conn: Any, hour_ns: int) -> None:
