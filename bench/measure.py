@@ -31,6 +31,8 @@ class Plan(NamedTuple):
     """In the large store."""
     store: Path | None
     """A large store to ask, instead of a new one."""
+    clients: int
+    """Of the day that detection looks at."""
 
 
 class Cost(NamedTuple):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write flow logs of a simulated network, a file a day, as a sensor would; and what every channel in them really is.
+"""Write flow logs of a simulated network as a sensor would, a file a day and fifty users; and what each channel is.
 
     .venv/bin/python bench/simulate.py /tmp/office --users 30 --days 40
     .venv/bin/python bench/simulate.py /tmp/office --tunnels 20          twenty tunnels of every kind beside it
@@ -26,7 +26,7 @@ from sim_browsing import browsing
 from sim_machines import machines
 from sim_tunnels import Tunnel, planned, played
 from sim_web import Made
-from sim_world import DAY, START_NS, World
+from sim_world import DAY, MINUTE, START_NS, User, World
 
 from common.addresses import address_text
 from common.flowlog import FILE_HEADER, Batch, encode_frame, header_batch
@@ -34,6 +34,9 @@ from common.flowlog import FILE_HEADER, Batch, encode_frame, header_batch
 SENSOR: Final = "tap-1"
 LABELS: Final = "labels.ndjson"
 _FRAME_RECORDS = 500  # as the sensor's default
+_FRAME_NS = 10 * MINUTE
+_GROUP = 50  # users whose flows of a day are in memory at once
+_GROUP_IDS = 1_000_000_000
 
 
 class Plan(NamedTuple):
@@ -60,9 +63,9 @@ class Channel(NamedTuple):
     port: int
 
 
-def day_of(world: World, tunnels: Sequence[Tunnel], plan: Plan, day: int) -> Iterator[Made]:
-    """Yield the flows that begin on a day, in no order."""
-    for user in world.users if plan.ordinary else ():
+def day_of(world: World, users: Sequence[User], tunnels: Sequence[Tunnel], plan: Plan, day: int) -> Iterator[Made]:
+    """Yield the flows of some users that begin on a day, and those of tunnels, in no order."""
+    for user in users if plan.ordinary else ():
         habits = world.day(user, day)
         for again in range(plan.busy):
             yield from browsing(_again(world, again) if again else world, user, habits)
@@ -78,15 +81,17 @@ def _again(world: World, number: int) -> World:
     return other
 
 
-def write_day(plan: Plan, day: int, directory: Path) -> None:
-    """Write a day's flow log, and its labels beside it."""
+def write_day(plan: Plan, day: int, group: int, directory: Path) -> None:
+    """Write a day's flow log of a group of users, and its labels beside it; the first has the tunnels."""
     world = World(plan.seed, plan.users, plan.lost)
-    run = START_NS + day * DAY + (0 if plan.ordinary else 1)
+    users = world.users[group * _GROUP : (group + 1) * _GROUP]
+    tunnels = [] if group else planned(world, plan.tunnels, plan.days)
+    log = _log(directory, day, group)
+    run = START_NS + day * DAY + 2 * group + (0 if plan.ordinary else 1)
     rows: list[tuple[int, int, Any]] = []
     labels: dict[tuple[Channel, Any], list[int]] = {}
-    made = sorted(
-        day_of(world, planned(world, plan.tunnels, plan.days), plan, day), key=lambda one: one.records[0].start_ns
-    )
+    made = sorted(day_of(world, users, tunnels, plan, day), key=lambda one: one.records[0].start_ns)
+    first_id = START_NS + day * DAY + group * _GROUP_IDS
     for number, (records, label) in enumerate(made):
         first = records[0]
         channel = Channel(address_text(first.client_ip), first.host or address_text(first.server_ip), first.server_port)
@@ -95,15 +100,14 @@ def write_day(plan: Plan, day: int, directory: Path) -> None:
         known[2] += 1
         known[3] += sum(record.payload_bytes_out for record in records)
         rows += [
-            (record.end_ns, record.start_ns, record._replace(flow_id=record.flow_id or run + number))
+            (record.end_ns, record.start_ns, record._replace(flow_id=record.flow_id or first_id + number))
             for record in records
         ]
     rows.sort(key=lambda row: row[0])
-    partial = _log(directory, day).with_suffix(".partial")
+    partial = log.with_suffix(".partial")
     with partial.open("wb") as out:
         out.write(FILE_HEADER + encode_frame(header_batch(SENSOR, run, run)))
-        for sequence, place in enumerate(range(0, len(rows), _FRAME_RECORDS), 1):
-            some = rows[place : place + _FRAME_RECORDS]
+        for sequence, some in enumerate(_frames(rows), 1):
             first_ns = min(start_ns for _, start_ns, _ in some)
             records = [record for _, _, record in some]
             out.write(encode_frame(Batch("flow", SENSOR, run, sequence, first_ns, some[-1][0], records)))
@@ -115,12 +119,23 @@ def write_day(plan: Plan, day: int, directory: Path) -> None:
         )
         for (channel, label), known in sorted(labels.items())
     ]
-    _log(directory, day).with_suffix(".labels").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.rename(_log(directory, day))
+    log.with_suffix(".labels").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.rename(log)
 
 
-def _log(directory: Path, day: int) -> Path:
-    return directory / f"day-{day + 1:02}.flowlog"
+def _frames(rows: Sequence[tuple[int, int, Any]]) -> Iterator[Sequence[tuple[int, int, Any]]]:
+    """Yield what goes into each frame: a bounded number, and nothing waits for longer than ten minutes."""
+    place = 0
+    while place < len(rows):
+        end = place + 1
+        while end < min(len(rows), place + _FRAME_RECORDS) and rows[end][0] < rows[place][0] + _FRAME_NS:
+            end += 1
+        yield rows[place:end]
+        place = end
+
+
+def _log(directory: Path, day: int, group: int) -> Path:
+    return directory / f"day-{day + 1:02}{f'-{group}' if group else ''}.flowlog"
 
 
 def write(directory: Path, plan: Plan) -> list[Path]:
@@ -129,32 +144,30 @@ def write(directory: Path, plan: Plan) -> list[Path]:
     stated = directory / "plan.json"
     text = json.dumps(plan._asdict())
     if stated.exists() and stated.read_text(encoding="utf-8") != text:
-        raise SystemExit(
-            f"{directory} holds another simulation: {stated.read_text(encoding='utf-8')}; choose another place"
-        )
+        other = stated.read_text(encoding="utf-8")
+        raise SystemExit(f"{directory} holds another simulation: {other}; choose another place")
     stated.write_text(text, encoding="utf-8")
-    missing = [day for day in range(plan.days) if not _log(directory, day).exists()]
+    parts = [(day, group) for day in range(plan.days) for group in range(-(-plan.users // _GROUP))]
+    missing = [part for part in parts if not _log(directory, *part).exists()]
     cores = len(os.sched_getaffinity(0))
     fork = multiprocessing.get_context("fork")
-    workers = [
-        fork.Process(target=_write_days, args=(plan, missing[first::cores], directory)) for first in range(cores)
-    ]
+    workers = [fork.Process(target=_write, args=(plan, missing[first::cores], directory)) for first in range(cores)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
         if worker.exitcode:
             raise SystemExit("the flow logs were not written")
-    logs = [_log(directory, day) for day in range(plan.days)]
+    logs = [_log(directory, *part) for part in parts]
     (directory / LABELS).write_text(
         "".join(log.with_suffix(".labels").read_text(encoding="utf-8") for log in logs), encoding="utf-8"
     )
     return logs
 
 
-def _write_days(plan: Plan, days: Sequence[int], directory: Path) -> None:
-    for day in days:
-        write_day(plan, day, directory)
+def _write(plan: Plan, parts: Sequence[tuple[int, int]], directory: Path) -> None:
+    for day, group in parts:
+        write_day(plan, day, group, directory)
 
 
 def main() -> None:

@@ -60,14 +60,28 @@ def test_the_flow_log_is_written_read_and_imported_and_only_its_figures_change(b
     done = run(bench, "--only", "flowlog", "--write")
     after = figures()
     assert {name for name in before if before[name] != after[name]} == {"flowlog"}
-    assert set(after) == {"peers", "steady", "identify", "live", "memory", "flowlog", "ingest", "large"}
+    assert set(after) == {"peers", "steady", "identify", "live", "memory", "flowlog", "ingest", "detection", "large"}
     assert after["flowlog"] in done.stdout.replace("\n\n\n", "\n\n")
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^\| .* \| [\d,]+ \| ", done.stdout, re.MULTILINE)) == 6
 
 
+@pytest.mark.slow
+def test_detection_over_a_day_is_measured_as_a_whole_and_minute_by_minute(bench: Path) -> None:
+    done = run(bench, "--only", "detection", "--clients", "2")
+    assert done.returncode == 0, done.stderr
+    (records,) = re.findall(r"of 2 clients: [\d,]+ flows, ([\d,]+) records", done.stdout)
+    rows = re.findall(r"^\| ([^|]+) \| ([\d,]+) \| [\d.]+ \| [\d,]+ \| (\d*) \|", done.stdout, re.MULTILINE)
+    assert [row[0] for row in rows] == [
+        "`tunnelwatch detect --all`, whole process", "one minute more, median of 30", "one minute more, the slowest",
+    ]  # fmt: skip
+    assert rows[0][1] == records
+    assert int(rows[0][2]) > 10
+
+
 @pytest.mark.parametrize(
-    "arguments", [("--without", "nothing"), ("--only", "nothing"), ("--flood", "0"), ("--flows", "0")]
+    "arguments",
+    [("--without", "nothing"), ("--only", "nothing"), ("--flood", "0"), ("--flows", "0"), ("--clients", "0")],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_measured(bench: Path, arguments: tuple[str, ...]) -> None:
     done = run(bench, *arguments)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from correlator.detect.alarm import Severity
+from correlator.detect.catalogue import CATALOGUE
+from correlator.detect.symptom import Family
 
 # (client, its port, server, its port)
 Connection = tuple[str, int, str, int]
@@ -63,6 +65,12 @@ _GROUPS: Final[Mapping[str, Group]] = {
 _BEHAVIOUR_TOOLS: Final = ("terminado, wss", "wstunnel http")
 # A beacon of fewer gaps is not asked for.
 BEACON_GAPS: Final = 20
+
+
+def is_whole() -> bool:
+    """Whether detection has symptoms of every family that the percentages are asked of."""
+    have = {symptom.family for symptom in CATALOGUE.symptoms.values()}
+    return have >= set(Family) - {Family.REPUTATION, Family.CONTEXT}
 
 
 class Unit(NamedTuple):
