@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from corr_flows import flow
 
+from common.records import FlowRecord
+from correlator.detect.spoken import spoken_in
 from correlator.detect.symptom import Sight
 from correlator.detect.symptoms.content import SYMPTOMS, ContentLimits, of_flow
 
@@ -31,7 +33,11 @@ OPENVPN: Sizes = (
 
 
 def sights(**changes: Any) -> dict[str, Sight]:
-    return {sight.symptom: sight for sight in of_flow(flow(**changes), LIMITS)}
+    return {sight.symptom: sight for sight in answers(flow(**changes), LIMITS)}
+
+
+def answers(record: FlowRecord, limits: ContentLimits) -> list[Sight]:
+    return list(of_flow(record, spoken_in(record), limits))
 
 
 def found(**changes: Any) -> set[str]:
