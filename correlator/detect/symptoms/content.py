@@ -93,7 +93,7 @@ SYMPTOMS: Final = (
         "unless TLS is 1.3: block ciphers of older TLS leave them",
         "RFC 4253, 6: padding to the cipher's block, 8 at least; idea as ssh by length in Bro (Zhang and Paxson 2000); "
         "log10 LR 1.7: expert",
-        "other protocols in units of 4 bytes (XDR, X11) inside TLS",
+        "other protocols in units of 4 bytes (XDR, X11) inside TLS; messages in base64 with always the same around them",
         "padding in between, another framing of every packet",
     ),
     Symptom(
@@ -198,7 +198,7 @@ def _ssh_shaped(splt: Sequence[tuple[int, int]], record: FlowRecord, limits: Con
     found = remainders(splt, _ALIGNMENT)
     if found.alike < _LEAST_ALIKE or (chance := found.chance) > limits.shape_chance:
         return
-    if (record.facts or {}).get("tls") != "1.3" and remainders(splt, _BLOCK).alike >= _BLOCK_SHARE * found.sizes:
+    if (record.facts or {}).get("tls") != "TLSv13" and remainders(splt, _BLOCK).alike >= _BLOCK_SHARE * found.sizes:
         return
     text = (
         f"{found.alike} of {found.sizes} different sizes leave the remainder by {_ALIGNMENT} that SSH's would; "

@@ -132,7 +132,7 @@ def test_through_a_connect_the_sizes_tell_the_same(sizes: Sizes) -> None:
 def test_what_is_aligned_to_a_block_is_ssh_only_where_tls_pads_nothing() -> None:
     sizes = (340, -830, 80, *(sign * (16 * step + 26) for step in range(1, 11) for sign in (1, -1)))
     assert tls(sizes) == set()
-    assert tls(sizes, tls="1.3") == {"ssh-shaped"}
+    assert tls(sizes, tls="TLSv13") == {"ssh-shaped"}
 
 
 def test_random_sizes_are_seldom_shaped_like_ssh() -> None:
