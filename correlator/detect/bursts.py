@@ -59,8 +59,15 @@ class Remainders(NamedTuple):
 
     sizes: int
     alike: int
-    chance: float
-    """The probability that so many are alike, or more, where each remainder is as likely as any other."""
+    modulus: int
+    directions: int
+    """Those that have sizes to tell."""
+
+    @property
+    def chance(self) -> float:
+        """The probability that so many are alike, or more, where each remainder is as likely as any other."""
+        choices = float(self.modulus) ** self.directions
+        return min(1.0, choices * binomial_tail(self.alike, self.sizes, 1 / self.modulus))
 
 
 def remainders(splt: Iterable[tuple[int, int]], modulus: int) -> Remainders:
@@ -77,9 +84,7 @@ def remainders(splt: Iterable[tuple[int, int]], modulus: int) -> Remainders:
             sizes[direction].add(abs(size))
         full[direction] = is_full
     alike = sum(_most_alike(some, modulus) for some in sizes)
-    total = len(sizes[0]) + len(sizes[1])
-    choices = modulus ** sum(bool(some) for some in sizes)
-    return Remainders(total, alike, min(1.0, choices * binomial_tail(alike, total, 1 / modulus)))
+    return Remainders(len(sizes[0]) + len(sizes[1]), alike, modulus, sum(bool(some) for some in sizes))
 
 
 def binomial_tail(least: int, tries: int, probability: float) -> float:

@@ -8,6 +8,7 @@ from typing import Final
 from common.records import FlowRecord
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.settings import DetectSettings
+from correlator.detect.spoken import spoken_in
 from correlator.detect.symptom import Catalogue, Sight
 from correlator.detect.symptoms import (
     baseline,
@@ -42,10 +43,11 @@ CATALOGUE: Final = Catalogue.of(
 
 def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:
     """Yield what the tests of single flows answer; the record is of the flow so far, its parts merged."""
-    yield from protocol.of_flow(record, settings.protocol)
+    spoken = spoken_in(record)
+    yield from protocol.of_flow(record, spoken, settings.protocol)
     yield from http.of_flow(record)
-    yield from content.of_flow(record, settings.content)
-    yield from interaction.of_flow(record, settings.interaction)
+    yield from content.of_flow(record, spoken, settings.content)
+    yield from interaction.of_flow(record, spoken, settings.interaction)
     yield from timing.of_flow(record, settings.timing)
 
 

@@ -61,6 +61,11 @@ class Layer(NamedTuple):
         return tuple(dict.fromkeys(app for app in self if app is not None and app not in UNTOLD))
 
     @property
+    def has_name(self) -> bool:
+        """Whether a side speaks a protocol by name."""
+        return (self.out is not None and self.out not in UNTOLD) or (self.in_ is not None and self.in_ not in UNTOLD)
+
+    @property
     def is_untold(self) -> bool:
         """Whether both sides have spoken, and neither a protocol that is known."""
         return self.out in UNTOLD and self.in_ in UNTOLD
@@ -80,10 +85,11 @@ class Spoken(NamedTuple):
 
 def spoken_in(record: FlowRecord) -> Spoken:
     """Return what a flow speaks, as far as its record tells."""
-    facts = record.facts or {}
-    outer = Layer(record.app_out, record.app_in)
+    outer, facts = Layer(record.app_out, record.app_in), record.facts
     if outer.out is not None and outer.out == outer.in_ and ("," in outer.out or outer.out in _ZEEK):
         return _of_zeek(outer.out)
+    if not facts:
+        return Spoken(outer, None, None, None)
     inner = Layer(_text(facts.get("inside_out")), _text(facts.get("inside_in")))
     target = _text(facts.get("http_connect"))
     tunnel = _text(facts.get("http_upgrade")) if target is None else CONNECT
@@ -127,5 +133,7 @@ def _text(value: str | int | None) -> str | None:
 
 def _port_of(target: str | None) -> int | None:
     """Return the port of ``host:port``."""
-    _, colon, digits = (target or "").rpartition(":")
+    if target is None:
+        return None
+    _, colon, digits = target.rpartition(":")
     return int(digits) if colon and digits.isascii() and digits.isdigit() and len(digits) < 6 else None

@@ -26,7 +26,9 @@ cdef extern from *:
         "sh: no job control in this shell", "sh: can't access tty; job control turned off",
         "sh: 0: can't access tty; job control turned off", "/bin/sh: 0: can't access tty; job control turned off",
         "/bin/sh: can't access tty; job control turned off", "sh: cannot set terminal process group",
-        "zsh: can't open terminal", 0
+        "zsh: can't open terminal",
+        /* A terminal in a web page, as terminado sends it (Jupyter's; its documentation, "Using terminado"). */
+        "[\\"setup\\", {", "[\\"setup\\",{", "[\\"stdout\\", \\"", "[\\"stdout\\",\\"", 0
     };
     """
     const char* const* tw_windows_banners

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from common.records import FlowRecord
 from correlator.detect.bursts import Burst, after_tls_handshake, bursts_of, remainders
-from correlator.detect.spoken import CONNECT, UNTOLD, Spoken, spoken_in
+from correlator.detect.spoken import CONNECT, UNTOLD, Spoken
 from correlator.detect.symptom import Family, Rates, Sight, Symptom, absent, present
 
 RANDOM: Final = "random-first-bytes"
@@ -43,6 +43,9 @@ _BLOCK: Final = 16
 _BLOCK_SHARE: Final = 0.8
 _BIN: Final = 10
 _TCP: Final = 6
+_NOT_RANDOM: Final = absent(RANDOM)
+_NOT_TLS_IN_TLS: Final = absent(TLS_IN_TLS)
+_NOT_OPENVPN_SHAPED: Final = absent(OPENVPN_SHAPED)
 
 
 class ContentLimits(Struct, frozen=True, kw_only=True):
@@ -90,7 +93,7 @@ SYMPTOMS: Final = (
         "unless TLS is 1.3: block ciphers of older TLS leave them",
         "RFC 4253, 6: padding to the cipher's block, 8 at least; idea as ssh by length in Bro (Zhang and Paxson 2000); "
         "log10 LR 1.7: expert",
-        "other protocols in units of 4 bytes (XDR, X11) inside TLS",
+        "other protocols in units of 4 bytes (XDR, X11) inside TLS; messages in base64 with always the same around them",
         "padding in between, another framing of every packet",
     ),
     Symptom(
@@ -109,11 +112,10 @@ SYMPTOMS: Final = (
 )
 
 
-def of_flow(record: FlowRecord, limits: ContentLimits) -> Iterator[Sight]:
+def of_flow(record: FlowRecord, spoken: Spoken, limits: ContentLimits) -> Iterator[Sight]:
     """Yield what the first bytes and the first packets' sizes look like."""
     if record.protocol != _TCP:
         return
-    spoken = spoken_in(record)
     yield from _random(record, spoken, limits)
     splt = record.splt
     if not splt or len(splt) < _LEAST_ALIKE:
@@ -138,7 +140,7 @@ def _random(record: FlowRecord, spoken: Spoken, limits: ContentLimits) -> Iterat
             if spoken.inner.out == "random":
                 yield present(RANDOM, 0, 0, "the first bytes inside the CONNECT look random")
             else:
-                yield absent(RANDOM)
+                yield _NOT_RANDOM
         return
     bits, printable, run = record.first_popcount, record.first_printable, record.first_printable_run
     if bits is None or printable is None or run is None or not record.payload_bytes_in:
@@ -151,23 +153,24 @@ def _random(record: FlowRecord, spoken: Spoken, limits: ContentLimits) -> Iterat
         text = f"the first bytes look random: {bits:.2f} bits set in a byte, {printable:.0%} printable, run {run}"
         yield present(RANDOM, bits, _FEWEST_BITS, text)
     else:
-        yield absent(RANDOM)
+        yield _NOT_RANDOM
 
 
 def _tls_in_tls(after: Sequence[tuple[int, int]]) -> Iterator[Sight]:
-    bursts = bursts_of(after)
-    if bursts and not bursts[0].outward:
-        bursts = bursts[1:]  # tickets, and what else comes before the first request
+    all_bursts = bursts_of(after)
+    tickets = all_bursts[0].packets if after and after[0][0] < 0 else 0  # or what else comes before a request
+    bursts = all_bursts[1:] if tickets else all_bursts
     if len(bursts) < 4:
         return
     hello, flight, finished, answer = bursts[:4]
-    round_trips = len(bursts_of(after[:_LATER_PACKETS])) / 2
+    round_trips = _turns(all_bursts, _LATER_PACKETS) / 2
+    first_of_finished = abs(after[tickets + hello.packets + flight.packets][0])
     if (
         (round_trips >= _ROUND_TRIPS or hello.payload_bytes >= _FIRST_BURST)
         and hello.payload_bytes in _CLIENT_HELLO
         and flight.payload_bytes in _SERVER_FLIGHT
         and flight.packets <= ceil(flight.payload_bytes / _SEGMENT) + 1
-        and _first_size(after, bursts, 2) in _FINISHED
+        and first_of_finished in _FINISHED
         and (finished.packets > 1 or answer.payload_bytes <= _LAST_WORD)
     ):
         text = (
@@ -176,26 +179,32 @@ def _tls_in_tls(after: Sequence[tuple[int, int]]) -> Iterator[Sight]:
         )
         yield present(TLS_IN_TLS, round_trips, _ROUND_TRIPS, text)
     else:
-        yield absent(TLS_IN_TLS)
+        yield _NOT_TLS_IN_TLS
 
 
-def _first_size(after: Sequence[tuple[int, int]], bursts: Sequence[Burst], number: int) -> int:
-    """Return the size of a burst's first packet."""
-    place = 0 if after[0][0] >= 0 else bursts_of(after)[0].packets
-    return abs(after[place + sum(burst.packets for burst in bursts[:number])][0])
+def _turns(bursts: Sequence[Burst], packets: int) -> int:
+    """Return how many bursts the first packets belong to."""
+    turns = 0
+    for burst in bursts:
+        if packets <= 0:
+            break
+        turns, packets = turns + 1, packets - burst.packets
+    return turns
 
 
 def _ssh_shaped(splt: Sequence[tuple[int, int]], record: FlowRecord, limits: ContentLimits) -> Iterator[Sight]:
-    found = remainders(splt, _ALIGNMENT)
-    if found.alike < _LEAST_ALIKE or found.chance > limits.shape_chance:
+    if len(splt) < _LEAST_ALIKE:
         return
-    if (record.facts or {}).get("tls") != "1.3" and remainders(splt, _BLOCK).alike >= _BLOCK_SHARE * found.sizes:
+    found = remainders(splt, _ALIGNMENT)
+    if found.alike < _LEAST_ALIKE or (chance := found.chance) > limits.shape_chance:
+        return
+    if (record.facts or {}).get("tls") != "TLSv13" and remainders(splt, _BLOCK).alike >= _BLOCK_SHARE * found.sizes:
         return
     text = (
         f"{found.alike} of {found.sizes} different sizes leave the remainder by {_ALIGNMENT} that SSH's would; "
-        f"by chance that has a probability of {found.chance:.0e}"
+        f"by chance that has a probability of {chance:.0e}"
     )
-    yield present(SSH_SHAPED, found.chance, limits.shape_chance, text)
+    yield present(SSH_SHAPED, chance, limits.shape_chance, text)
 
 
 def _openvpn_shaped(splt: Sequence[tuple[int, int]]) -> Iterator[Sight]:
@@ -208,4 +217,4 @@ def _openvpn_shaped(splt: Sequence[tuple[int, int]]) -> Iterator[Sight]:
         text = f"packets of {size} bytes come as OpenVPN's acknowledgements do: {first}, {second}, {third} in each ten"
         yield present(OPENVPN_SHAPED, second, 2, text)
     else:
-        yield absent(OPENVPN_SHAPED)
+        yield _NOT_OPENVPN_SHAPED

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from common.records import FlowRecord
 from common.timespan import NS_PER_S
-from correlator.detect.spoken import AT_HOME, is_at_home, spoken_in
+from correlator.detect.spoken import AT_HOME, Spoken, is_at_home
 from correlator.detect.symptom import Family, Sight, Symptom, present
 
 TYPED: Final = "keystrokes"
@@ -110,7 +110,7 @@ SYMPTOMS: Final = (
 )
 
 
-def of_flow(record: FlowRecord, limits: InteractionLimits) -> Iterator[Sight]:
+def of_flow(record: FlowRecord, spoken: Spoken, limits: InteractionLimits) -> Iterator[Sight]:
     """Yield what the shape of a flow's packets says about who sits at its ends."""
     packets = (record.data_packets_out or 0) + (record.data_packets_in or 0)
     if record.protocol != _TCP or packets < limits.least_keystrokes or _is_where_people_type(record):
@@ -121,7 +121,7 @@ def of_flow(record: FlowRecord, limits: InteractionLimits) -> Iterator[Sight]:
     yield from _typed(record, packets, limits)
     yield from _echoed(record, limits)
     if lasted_s >= limits.trickle_s:
-        yield from _trickle(record, lasted_s, limits)
+        yield from _trickle(record, spoken, lasted_s, limits)
     yield from _symmetric(record, lasted_s, limits)
 
 
@@ -155,11 +155,10 @@ def _echoed(record: FlowRecord, limits: InteractionLimits) -> Iterator[Sight]:
     yield present(ECHOED, echoes / max(sent, 1), limits.echoed_share, text)
 
 
-def _trickle(record: FlowRecord, lasted_s: float, limits: InteractionLimits) -> Iterator[Sight]:
+def _trickle(record: FlowRecord, spoken: Spoken, lasted_s: float, limits: InteractionLimits) -> Iterator[Sight]:
     sent = record.data_packets_out or 0
     if record.app_out == "http" and sent >= limits.trickle_packets and (record.exchanges or 0) <= 1:
         small = _share(record.payload_sizes_out, _SMALL)
-        spoken = spoken_in(record)
         if small >= limits.small_share and spoken.tunnel is None and spoken.inner is None:
             text = f"an HTTP request has gone on for {lasted_s:.0f} s in {sent} pieces, {small:.0%} of them small"
             yield present(TRICKLE, float(sent), limits.trickle_packets, text)

@@ -22,7 +22,6 @@ from correlator.detect.spoken import (
     both_sides_heard,
     is_at_home,
     seen_from_start,
-    spoken_in,
 )
 from correlator.detect.symptom import Family, Sight, Symptom, absent, present
 
@@ -63,6 +62,8 @@ _TELNET_PORTS: Final = (23, 992, 2323)
 _TCP: Final = 6
 _NOT_REMOTE: Final = 1.5
 _TLS_IN_WEBSOCKET: Final = 1.5
+_NOT_FOREIGN: Final = absent(FOREIGN)
+_NOT_INSIDE: Final = absent(INSIDE)
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -211,11 +212,10 @@ SYMPTOMS: Final = (
 )
 
 
-def of_flow(record: FlowRecord, limits: ProtocolLimits) -> Iterator[Sight]:
+def of_flow(record: FlowRecord, spoken: Spoken, limits: ProtocolLimits) -> Iterator[Sight]:
     """Yield what the flow's first bytes say about where they are."""
     if record.protocol != _TCP or (record.app_out is None and record.app_in is None):
         return
-    spoken = spoken_in(record)
     if spoken.inner is not None:
         yield from _inside(record, spoken, spoken.inner, limits)
     if _DISAGREE not in (record.anomalies or ()):
@@ -227,11 +227,12 @@ def of_flow(record: FlowRecord, limits: ProtocolLimits) -> Iterator[Sight]:
 
 def _outside(record: FlowRecord, layer: Layer, limits: ProtocolLimits) -> Iterator[Sight]:
     """Yield what the connection itself tells."""
-    port, protocols = record.server_port, layer.protocols
-    yield from _shell(record, layer)
-    if any(word in _REVERSALS for word in record.anomalies or ()):
+    port = record.server_port
+    if layer.out in SHELLS or layer.in_ in SHELLS:
+        yield from _shell(record, layer)
+    if record.anomalies and any(word in _REVERSALS for word in record.anomalies):
         yield _reversed(layer, port)
-    if protocols and both_sides_heard(record):
+    if layer.has_name and both_sides_heard(record):
         yield from _at_home_or_not(record, layer, limits)
     elif port in AT_HOME:
         if layer.is_untold:
@@ -241,25 +242,25 @@ def _outside(record: FlowRecord, layer: Layer, limits: ProtocolLimits) -> Iterat
 
 
 def _at_home_or_not(record: FlowRecord, layer: Layer, limits: ProtocolLimits) -> Iterator[Sight]:
-    port = record.server_port
-    foreign = [name for name in layer.protocols if _is_foreign(name, layer, port, limits)]
-    if foreign:
-        text = f"{foreign[0]} on port {port}, which is for {' and '.join(sorted(AT_HOME[port]))}"
-        yield present(FOREIGN, port, 0, text)
-        return
+    port, home = record.server_port, AT_HOME.get(record.server_port)
+    if home is None:
+        yield from _elsewhere(layer, port, limits)
+    elif layer.out != layer.in_ or layer.out not in home:
+        foreign = [name for name in layer.protocols if _is_foreign(name, layer, port, limits)]
+        if foreign:
+            text = f"{foreign[0]} on port {port}, which is for {' and '.join(sorted(home))}"
+            yield present(FOREIGN, port, 0, text)
+            return
     if None not in layer:
-        yield absent(FOREIGN)
-    if port in TLS_PORTS and layer == ("http", "http"):
+        yield _NOT_FOREIGN
+    if layer.out == "http" and layer.in_ == "http" and port in TLS_PORTS:
         yield present(CLEAR_ON_TLS, port, 0, f"HTTP in clear text on port {port}")
-    yield from _elsewhere(record, layer, limits)
 
 
-def _elsewhere(record: FlowRecord, layer: Layer, limits: ProtocolLimits) -> Iterator[Sight]:
-    port = record.server_port
+def _elsewhere(layer: Layer, port: int, limits: ProtocolLimits) -> Iterator[Sight]:
     name = next((name for name in layer.protocols if name in _USUAL_ELSEWHERE), None)
-    if name is None or port in AT_HOME or port in _USUAL_ELSEWHERE[name] or is_at_home(name, port, limits.at_home):
-        return
-    yield present(ELSEWHERE, port, 0, f"{name} on port {port}")
+    if name is not None and port not in _USUAL_ELSEWHERE[name] and not is_at_home(name, port, limits.at_home):
+        yield present(ELSEWHERE, port, 0, f"{name} on port {port}")
 
 
 def _is_foreign(name: str, layer: Layer, port: int, limits: ProtocolLimits) -> bool:
@@ -298,7 +299,7 @@ def _inside(record: FlowRecord, spoken: Spoken, inner: Layer, limits: ProtocolLi
         own_lr = _TLS_IN_WEBSOCKET if foreign == ["tls"] else None
         yield present(INSIDE, port, 0, f"{foreign[0]} inside {where}", own_lr)
     elif None not in inner:
-        yield absent(INSIDE)
+        yield _NOT_INSIDE
     if spoken.tunnel == CONNECT:
         yield from _inside_connect(record, inner, port, limits)
 

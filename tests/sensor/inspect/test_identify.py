@@ -196,6 +196,8 @@ CASES = {
         b"# ",
         b"$ uid=1000(bob) gid=1000(bob)\n$ ",
         b"# /root\n# ",
+        b'["setup", {}]',
+        b'["stdout", "\\u001b[?2004hbob@web:~$ "]',
         b"Linux web 6.1.0-17-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.69-1 x86_64 GNU/Linux\n",
     ],
 }

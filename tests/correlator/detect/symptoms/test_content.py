@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from corr_flows import flow
 
+from common.records import FlowRecord
+from correlator.detect.spoken import spoken_in
 from correlator.detect.symptom import Sight
 from correlator.detect.symptoms.content import SYMPTOMS, ContentLimits, of_flow
 
@@ -31,7 +33,11 @@ OPENVPN: Sizes = (
 
 
 def sights(**changes: Any) -> dict[str, Sight]:
-    return {sight.symptom: sight for sight in of_flow(flow(**changes), LIMITS)}
+    return {sight.symptom: sight for sight in answers(flow(**changes), LIMITS)}
+
+
+def answers(record: FlowRecord, limits: ContentLimits) -> list[Sight]:
+    return list(of_flow(record, spoken_in(record), limits))
 
 
 def found(**changes: Any) -> set[str]:
@@ -126,7 +132,7 @@ def test_through_a_connect_the_sizes_tell_the_same(sizes: Sizes) -> None:
 def test_what_is_aligned_to_a_block_is_ssh_only_where_tls_pads_nothing() -> None:
     sizes = (340, -830, 80, *(sign * (16 * step + 26) for step in range(1, 11) for sign in (1, -1)))
     assert tls(sizes) == set()
-    assert tls(sizes, tls="1.3") == {"ssh-shaped"}
+    assert tls(sizes, tls="TLSv13") == {"ssh-shaped"}
 
 
 def test_random_sizes_are_seldom_shaped_like_ssh() -> None:

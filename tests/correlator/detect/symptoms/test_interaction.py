@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from corr_flows import flow
 
+from common.records import FlowRecord
+from correlator.detect.spoken import spoken_in
+from correlator.detect.symptom import Sight
 from correlator.detect.symptoms.interaction import InteractionLimits, of_flow
 
 LIMITS = InteractionLimits()
@@ -33,8 +36,12 @@ TRICKLE: dict[str, Any] = {
 }  # fmt: skip
 
 
+def answers(record: FlowRecord, limits: InteractionLimits) -> list[Sight]:
+    return list(of_flow(record, spoken_in(record), limits))
+
+
 def found(known: dict[str, Any], **changes: Any) -> set[str]:
-    return {sight.symptom for sight in of_flow(flow(**{**known, **changes}), LIMITS)}
+    return {sight.symptom for sight in answers(flow(**{**known, **changes}), LIMITS)}
 
 
 def test_a_shell_is_told_by_its_echoes() -> None:

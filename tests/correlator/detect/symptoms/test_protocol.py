@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from corr_flows import flow
 
+from common.records import FlowRecord
+from correlator.detect.spoken import spoken_in
 from correlator.detect.symptom import Sight
 from correlator.detect.symptoms.protocol import ProtocolLimits, of_flow
 
@@ -14,8 +16,12 @@ LIMITS = ProtocolLimits()
 SYNS = {"tcp_flags_out": 0x1B, "tcp_flags_in": 0x13}
 
 
+def answers(record: FlowRecord, limits: ProtocolLimits) -> list[Sight]:
+    return list(of_flow(record, spoken_in(record), limits))
+
+
 def found(limits: ProtocolLimits = LIMITS, **changes: Any) -> dict[str, Sight]:
-    return {sight.symptom: sight for sight in of_flow(flow(**changes), limits) if sight.found}
+    return {sight.symptom: sight for sight in answers(flow(**changes), limits) if sight.found}
 
 
 def inside(out: str | None, in_: str | None, target: str = "a.example:443", **changes: Any) -> dict[str, Sight]:
@@ -175,5 +181,5 @@ def test_only_tcp_is_looked_at() -> None:
 
 
 def test_where_a_protocol_is_at_home_its_absence_elsewhere_is_told() -> None:
-    (sight,) = of_flow(flow(app_out="tls", app_in="tls", server_port=443), LIMITS)
+    (sight,) = answers(flow(app_out="tls", app_in="tls", server_port=443), LIMITS)
     assert (sight.symptom, sight.found) == ("foreign-protocol", False)
