@@ -13,6 +13,7 @@ from common.timespan import NS_PER_S
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.regularity import (
     LEAST,
+    Guesses,
     bayes_bound,
     binomial_tail,
     chance,
@@ -178,8 +179,7 @@ def _by_guessing(gaps: Sequence[int], sizes: Sequence[int], merged_ns: int, limi
         (GUESSED_WITH_SIZE, "time and size", (gaps, sizes)),
     ):
         found = guesses(series, limits.guess_tolerance, limits.guess_share)
-        by_chance = binomial_tail(found.hits, found.tried, limits.guess_chance)
-        if found.share < limits.guess_share or by_chance > limits.max_p or not seldom:
+        if not seldom or found.share < limits.guess_share or _by_chance(found, limits) > limits.max_p:
             yield absent(symptom)
             if symptom == GUESSED:  # time and size are guessed less often than the time
                 yield absent(GUESSED_WITH_SIZE)
@@ -190,6 +190,10 @@ def _by_guessing(gaps: Sequence[int], sizes: Sequence[int], merged_ns: int, limi
             f"without a clock it is once in {1 / limits.guess_chance:.0f}"
         )
         yield present(symptom, found.share, limits.guess_share, text)
+
+
+def _by_chance(found: Guesses, limits: TimingLimits) -> float:
+    return binomial_tail(found.hits, found.tried, limits.guess_chance)
 
 
 def of_flow(record: FlowRecord, limits: TimingLimits) -> Iterator[Sight]:

@@ -87,7 +87,7 @@ def of_channel(channel: Channel, _around: Surroundings, limits: VolumeLimits) ->
         day = [hour for number, hour in channel.hours.items() if number > latest - _DAY_HOURS]
         yield _upload(day, limits)
         yield _outbound(day, limits)
-    carried = [visit for visit in channel.visits if visit.bytes_out + visit.bytes_in]
+    carried = [visit for visit in channel.visits if visit.bytes_out or visit.bytes_in]
     if carried:
         yield _at_once(carried, limits)
     if len(carried) >= limits.slow_flows:
