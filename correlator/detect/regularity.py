@@ -103,18 +103,26 @@ class Guesses(NamedTuple):
         return self.hits / self.tried if self.tried else 0.0
 
 
-def guesses(series: Sequence[Sequence[float]], tolerance: float, remembered: int = 8) -> Guesses:
-    """Guess each value of all series at once as the median of the last ones; a hit is near enough in every one."""
-    tried = min((len(values) for values in series), default=1) - 1
-    hits = sum(
-        all(_near(values[place], values[max(0, place - remembered) : place], tolerance) for values in series)
-        for place in range(1, tried + 1)
-    )
-    return Guesses(max(tried, 0), hits)
+def guesses(
+    series: Sequence[Sequence[float]], tolerance: float, least_share: float = 0.0, remembered: int = 8
+) -> Guesses:
+    """Guess each value of all series at once as the median of the last ones; a hit is near enough in every one.
+
+    It stops guessing, and counts what is left as missed, when ``least_share`` of hits cannot be reached any more.
+    """
+    tried = max(min((len(values) for values in series), default=0) - 1, 0)
+    missed, bearable = 0, tried * (1 - least_share)
+    for place in range(1, tried + 1):
+        if not all(_near(values[place], values[max(0, place - remembered) : place], tolerance) for values in series):
+            missed += 1
+            if missed > bearable + 1e-9:
+                return Guesses(tried, place - missed)
+    return Guesses(tried, tried - missed)
 
 
 def _near(value: float, before: Sequence[float], tolerance: float) -> bool:
-    guess = median(before)
+    ordered = sorted(before)
+    guess = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     return abs(value - guess) <= tolerance * guess * _ROUNDING
 
 

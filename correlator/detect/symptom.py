@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 
@@ -67,6 +68,7 @@ def present(symptom: str, value: float, threshold: float, explanation: str, log1
     return Sight(symptom, found=True, value=value, threshold=threshold, explanation=explanation, log10_lr=log10_lr)
 
 
+@cache  # most answers are this one
 def absent(symptom: str) -> Sight:
     """Return the answer of a test that could be made and found nothing; one that could not be made answers nothing."""
     return Sight(symptom, found=False)

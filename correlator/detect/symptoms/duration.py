@@ -72,9 +72,10 @@ SYMPTOMS: Final = (
 
 def of_channel(channel: Channel, _around: Surroundings, limits: DurationLimits) -> Iterator[Sight]:
     """Yield what the longest connection among the latest, and the channel itself, say."""
-    longest = max(channel.visits, key=lambda visit: (visit.end_ns - visit.start_ns, visit), default=None)
-    if longest is not None:
-        lasted_ns = longest.end_ns - longest.start_ns
+    lengths_ns = [end_ns - start_ns for start_ns, end_ns, _, _ in channel.visits]
+    if lengths_ns:
+        lasted_ns = max(lengths_ns)
+        longest = channel.visits[lengths_ns.index(lasted_ns)]
         yield _long(LONG, "a connection has lasted", longest.start_ns, longest.end_ns, channel, limits)
         yield _quiet(lasted_ns // NS_PER_S, longest.bytes_out + longest.bytes_in, limits)
     if channel.session_flows > 1:

@@ -87,8 +87,9 @@ def of_channel(channel: Channel, _around: Surroundings, limits: FrequencyLimits)
     if channel.hours:
         yield _strobe(channel, limits)
     if channel.slots:
-        yield _active(channel, limits)
-        yield _steady(channel, limits)
+        sent = _latest(channel, _SLOTS_IN_8_H)
+        yield _active(channel, sent, limits)
+        yield _steady(channel, sent, limits)
     yield from _few(channel, limits)
 
 
@@ -103,20 +104,24 @@ def _strobe(channel: Channel, limits: FrequencyLimits) -> Sight:
     return absent(STROBE)
 
 
-def _active(channel: Channel, limits: FrequencyLimits) -> Sight:
-    active = len(_latest(channel, _SLOTS_IN_8_H))
-    share = active / _SLOTS_IN_8_H
+def _active(channel: Channel, sent: Sequence[int], limits: FrequencyLimits) -> Sight:
+    share = len(sent) / _SLOTS_IN_8_H
     if share <= limits.active_share or _connections(channel, 8) < limits.steady_connections:
         return absent(ACTIVE)
-    text = f"active in {active} of the {_SLOTS_IN_8_H} five-minute slots of 8 h; {limits.active_share:.0%} are usual"
+    text = f"active in {len(sent)} of the {_SLOTS_IN_8_H} five-minute slots of 8 h; {limits.active_share:.0%} are usual"
     return present(ACTIVE, share, limits.active_share, text)
 
 
-def _steady(channel: Channel, limits: FrequencyLimits) -> Sight:
+def _steady(channel: Channel, sent_8_h: Sequence[int], limits: FrequencyLimits) -> Sight:
     for slots, limit in ((_SLOTS_IN_8_H, limits.steady_cv_8h), (_SLOTS_IN_48_H, limits.steady_cv_48h)):
-        cv = variation(_latest(channel, slots), slots)
         hours = slots * SLOT_NS // HOUR_NS
-        if cv < limit and _connections(channel, hours) >= limits.steady_connections:
+        if (
+            len(channel.slots) * (1 + limit * limit) <= slots
+            or _connections(channel, hours) < limits.steady_connections
+        ):
+            continue  # even if all were alike, so few slots would vary by more
+        cv = variation(sent_8_h if slots == _SLOTS_IN_8_H else _latest(channel, slots), slots)
+        if cv < limit:
             text = (
                 f"the bytes sent in each five minutes of {hours} h vary by {cv:.1f} times their mean; "
                 f"what people do varies by {limit:g} and more"
@@ -145,6 +150,8 @@ def variation(sent: Sequence[int], slots: int) -> float:
 
 
 def _few(channel: Channel, limits: FrequencyLimits) -> Iterator[Sight]:
+    if len(channel.visits) < limits.few_least:
+        return
     visits = [visit for visit in channel.visits if visit.bytes_out and visit.bytes_in]
     if len(visits) < limits.few_least or visits[-1].start_ns - visits[0].start_ns < limits.few_least_s * NS_PER_S:
         return

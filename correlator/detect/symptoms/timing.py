@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import log10, sqrt
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -13,6 +13,7 @@ from common.timespan import NS_PER_S
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.regularity import (
     LEAST,
+    Guesses,
     bayes_bound,
     binomial_tail,
     chance,
@@ -115,36 +116,32 @@ SYMPTOMS: Final = (
 )
 
 
-class _Started(NamedTuple):
-    """One connection, or several that started together."""
-
-    start_ns: int
-    bytes_out: int
-
-
 def of_channel(channel: Channel, _around: Surroundings, limits: TimingLimits) -> Iterator[Sight]:
     """Yield what the gaps between the channel's latest established connections say."""
-    merged_ns = int(limits.merge_s * NS_PER_S)
-    started = _started(channel, merged_ns)
-    if len(started) <= LEAST:
+    if len(channel.visits) <= LEAST:
         return
-    gaps = gaps_of((one.start_ns for one in started), merged_ns)
-    sizes = [one.bytes_out for one in started[1:]]
-    yield from _by_variation(gaps, sizes, merged_ns, limits)
-    yield from _by_guessing(gaps, sizes, merged_ns, limits)
+    merged_ns = int(limits.merge_s * NS_PER_S)
+    starts, sizes = _starts(channel, merged_ns)
+    if len(starts) <= LEAST:
+        return
+    gaps = gaps_of(starts, merged_ns)
+    yield from _by_variation(gaps, sizes[1:], merged_ns, limits)
+    yield from _by_guessing(gaps, sizes[1:], merged_ns, limits)
 
 
-def _started(channel: Channel, merged_ns: int) -> list[_Started]:
-    """Return the starts that count, ascending, with what was sent by all that are merged into each."""
-    found: list[_Started] = []
-    for visit in channel.visits:
-        if not visit.bytes_out or not visit.bytes_in:
+def _starts(channel: Channel, merged_ns: int) -> tuple[list[int], list[int]]:
+    """Return the starts that count, ascending, and the bytes sent by all that are merged into each."""
+    starts: list[int] = []
+    sizes: list[int] = []
+    for start_ns, _, bytes_out, bytes_in in channel.visits:
+        if not bytes_out or not bytes_in:
             continue
-        if found and visit.start_ns - found[-1].start_ns < merged_ns:
-            found[-1] = _Started(found[-1].start_ns, found[-1].bytes_out + visit.bytes_out)
+        if starts and start_ns - starts[-1] < merged_ns:
+            sizes[-1] += bytes_out
         else:
-            found.append(_Started(visit.start_ns, visit.bytes_out))
-    return found
+            starts.append(start_ns)
+            sizes.append(bytes_out)
+    return starts, sizes
 
 
 def _by_variation(gaps: Sequence[int], sizes: Sequence[int], merged_ns: int, limits: TimingLimits) -> Iterator[Sight]:
@@ -174,23 +171,29 @@ def _by_variation(gaps: Sequence[int], sizes: Sequence[int], merged_ns: int, lim
 
 def _by_guessing(gaps: Sequence[int], sizes: Sequence[int], merged_ns: int, limits: TimingLimits) -> Iterator[Sight]:
     gaps, sizes = gaps[-_GUESSED_GAPS:], sizes[-_GUESSED_GAPS:]
+    if len(gaps) <= limits.guess_least:
+        return
     seldom = (sorted(gaps)[len(gaps) // 2] + merged_ns) / NS_PER_S >= limits.least_interval_s
     for symptom, what, series in (
         (GUESSED, "the time", (gaps,)),
         (GUESSED_WITH_SIZE, "time and size", (gaps, sizes)),
     ):
-        found = guesses(series, limits.guess_tolerance)
-        if found.tried < limits.guess_least:
-            continue
-        by_chance = binomial_tail(found.hits, found.tried, limits.guess_chance)
-        if found.share < limits.guess_share or by_chance > limits.max_p or not seldom:
+        found = guesses(series, limits.guess_tolerance, limits.guess_share)
+        if not seldom or found.share < limits.guess_share or _by_chance(found, limits) > limits.max_p:
             yield absent(symptom)
+            if symptom == GUESSED:  # time and size are guessed less often than the time
+                yield absent(GUESSED_WITH_SIZE)
+                return
             continue
         text = (
             f"{what} of the next connection was guessed {found.hits} times in {found.tried}; "
             f"without a clock it is once in {1 / limits.guess_chance:.0f}"
         )
         yield present(symptom, found.share, limits.guess_share, text)
+
+
+def _by_chance(found: Guesses, limits: TimingLimits) -> float:
+    return binomial_tail(found.hits, found.tried, limits.guess_chance)
 
 
 def of_flow(record: FlowRecord, limits: TimingLimits) -> Iterator[Sight]:

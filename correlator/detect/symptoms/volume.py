@@ -87,7 +87,7 @@ def of_channel(channel: Channel, _around: Surroundings, limits: VolumeLimits) ->
         day = [hour for number, hour in channel.hours.items() if number > latest - _DAY_HOURS]
         yield _upload(day, limits)
         yield _outbound(day, limits)
-    carried = [visit for visit in channel.visits if visit.bytes_out + visit.bytes_in]
+    carried = [visit for visit in channel.visits if visit.bytes_out or visit.bytes_in]
     if carried:
         yield _at_once(carried, limits)
     if len(carried) >= limits.slow_flows:
@@ -120,8 +120,9 @@ def _outbound(day: Sequence[Hour], limits: VolumeLimits) -> Sight:
 
 
 def _at_once(visits: Sequence[Visit], limits: VolumeLimits) -> Sight:
-    largest = max((visit for visit in visits if _goes_out(visit, limits)), key=_sent, default=None)
-    if largest is None or largest.bytes_out < limits.at_once_bytes:
+    large = [visit for visit in visits if visit.bytes_out >= limits.at_once_bytes and _goes_out(visit, limits)]
+    largest = max(large, key=_sent, default=None)
+    if largest is None:
         return absent(UPLOAD_AT_ONCE)
     text = (
         f"one connection sent {size_text(largest.bytes_out)} and got {size_text(largest.bytes_in)}; "
@@ -131,6 +132,8 @@ def _at_once(visits: Sequence[Visit], limits: VolumeLimits) -> Sight:
 
 
 def _slow(visits: Sequence[Visit], limits: VolumeLimits) -> Sight:
+    if sum(visit.bytes_out for visit in visits) < limits.dominant_bytes:
+        return absent(SLOW)
     small = [visit for visit in visits if _goes_out(visit, limits) and visit.bytes_out <= limits.slow_flow_bytes]
     sent = sum(visit.bytes_out for visit in small)
     if len(small) < max(limits.slow_flows, len(visits) // 2 + 1) or sent < limits.dominant_bytes:

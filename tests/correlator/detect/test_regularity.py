@@ -194,6 +194,13 @@ def test_a_memoryless_client_is_guessed_in_seven_of_a_hundred() -> None:
     assert told.share == pytest.approx(0.069, abs=0.008)
 
 
+@given(st.lists(st.integers(1, 20), max_size=25), st.sampled_from([0.5, 0.75, 1.0]))
+def test_giving_up_early_changes_no_verdict(values: list[int], share: float) -> None:
+    whole, early = guesses([values], 0.1), guesses([values], 0.1, share)
+    assert early.tried == whole.tried
+    assert (early.share >= share) == (whole.share >= share)
+
+
 def test_a_guess_of_two_series_is_right_in_both() -> None:
     assert guesses([[10] * 9, [5] * 9], 0.1).hits == 8
     assert guesses([[10] * 9, [5, 50] * 5], 0.1).hits == 0
