@@ -545,9 +545,9 @@ cdef class FlowTable:
         if packet.protocol != PROTO_TCP:
             self.streams.datagram(assembly[0], side, packet)
         elif stream.known == FROM_SYN:
-            self.streams.segment(assembly[0], side, stream.initial_sequence + 1, packet)
+            self.streams.segment(assembly[0], side, stream.initial_sequence + 1, True, packet)
         else:
-            self.streams.segment(assembly[0], side, packet.sequence, packet)
+            self.streams.segment(assembly[0], side, packet.sequence, False, packet)
 
     cdef void name(self, Flow* flow, Names* names) noexcept nogil:
         cdef bint low = flow.client == 0
