@@ -563,9 +563,9 @@ cdef class FlowTable:
         if packet.protocol != PROTO_TCP:
             self.streams.datagram(assembly[0], side, packet)
         elif stream.known == FROM_SYN:
-            self.streams.segment(assembly[0], side, stream.initial_sequence + 1, packet)
+            self.streams.segment(assembly[0], side, stream.initial_sequence + 1, True, packet)
         else:
-            self.streams.segment(assembly[0], side, packet.sequence, packet)
+            self.streams.segment(assembly[0], side, packet.sequence, False, packet)
 
     cdef Content** content_of(self, uint32_t index) noexcept nogil:
         return &self.content_chunks[index // CHUNK_FLOWS][index % CHUNK_FLOWS]

@@ -22,7 +22,7 @@ cdef struct Half:
     uint32_t next_sequence
     uint32_t held_bytes
     uint32_t held_pieces
-    uint8_t known               # whether next_sequence is
+    uint8_t known               # whether next_sequence is: not yet, FLOATING, FIXED
     uint8_t full                # nothing more is wanted of it
 
 cdef struct Assembly:
@@ -77,7 +77,11 @@ cdef class Streams:
     cdef bint is_full(self) noexcept nogil
     cdef bint wants(self, Packet* packet, uint8_t side, bint first) noexcept nogil
     cdef Assembly* begin(self, Names* names) noexcept nogil
-    cdef void segment(self, Assembly* assembly, uint8_t side, uint32_t first, Packet* packet) noexcept nogil
+    cdef void segment(self, Assembly* assembly, uint8_t side, uint32_t first, bint from_syn,
+                      Packet* packet) noexcept nogil
+    cdef bint floats(self, Assembly* assembly, uint8_t side, uint32_t start, const uint8_t* data, uint32_t length,
+                     Packet* packet) noexcept nogil
+    cdef void fix(self, Assembly* assembly, uint8_t side) noexcept nogil
     cdef void datagram(self, Assembly* assembly, uint8_t side, Packet* packet) noexcept nogil
     cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason) noexcept nogil
     cdef void discard(self, Assembly* assembly) noexcept nogil

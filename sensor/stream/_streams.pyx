@@ -4,7 +4,7 @@
 Bytes go out in the order of their sequence numbers, each once.  Where two segments disagree about a byte,
 the one that came first is right.  What comes too early is held; bytes in front of it that never come are a
 gap: when the receiver has acknowledged them and a second has passed, when more is held than may be, or when
-the flow ends.
+the flow ends.  A stream whose SYN was not seen waits a moment for what may lie before its first segment.
 """
 
 cimport cython
@@ -33,6 +33,10 @@ cdef enum:
     NOTES_HIGH = 1 << 14
     BYTES_FIRST = 1 << 22
     NOTES_FIRST = 1 << 15
+    # Half.known
+    FLOATING = 1                # no SYN was seen: what comes may lie before what came
+    FIXED = 2
+    FLOATING_BYTES = 1 << 16    # of a direction, while its beginning is waited for
     WINDOW = 1 << 30            # no two bytes in flight are further apart (RFC 7323, 2.3)
     # Whatever is asked for: one packet or the end of one flow gives no more than what is held.
     MOST_HELD_BYTES = 1 << 24
@@ -128,14 +132,24 @@ cdef class Streams:
         note.names = names[0]
         return assembly
 
-    cdef void segment(self, Assembly* assembly, uint8_t side, uint32_t first, Packet* packet) noexcept nogil:
-        """Take a TCP segment; ``first`` is the sequence number of the first byte of its direction."""
+    cdef void segment(
+        self, Assembly* assembly, uint8_t side, uint32_t first, bint from_syn, Packet* packet
+    ) noexcept nogil:
+        """Take a TCP segment; ``first`` is the sequence number of its direction's first byte, if the SYN was seen."""
         cdef Half* half = &assembly.half[side]
         cdef Half* other = &assembly.half[1 - side]
         cdef const uint8_t* data = packet.content
         cdef uint32_t start = packet.sequence + (1 if packet.tcp_flags & TCP_SYN else 0)
         cdef uint32_t length = packet.content_bytes, missing
         cdef int32_t ahead
+        if other.known == FLOATING and other.first != NULL and (
+            packet.time_ns - other.first.time_ns > PATIENCE_NS
+            or (packet.tcp_flags & TCP_ACK and distance(packet.acknowledgement, other.next_sequence) > 0)
+        ):
+            self.fix(assembly, 1 - side)
+        if half.known == FLOATING and packet.tcp_flags & TCP_SYN and distance(start, half.next_sequence) <= 0:
+            half.next_sequence = start
+            self.fix(assembly, side)
         if (
             other.first != NULL and packet.tcp_flags & TCP_ACK and packet.time_ns - other.first.time_ns > PATIENCE_NS
             and distance(packet.acknowledgement, other.first.start) >= 0
@@ -144,11 +158,13 @@ cdef class Streams:
         if not packet.payload_bytes or half.full:
             return
         if not half.known:
-            half.known = True
+            half.known = FIXED if from_syn else FLOATING
             half.next_sequence = first
         if length > packet.payload_bytes:
             length = packet.payload_bytes
         missing = packet.payload_bytes - length
+        if half.known == FLOATING and self.floats(assembly, side, start, data, length, packet):
+            return
         ahead = distance(start, half.next_sequence)
         if ahead > WINDOW or ahead < -WINDOW:
             self.far += 1
@@ -176,6 +192,39 @@ cdef class Streams:
         ):
             self.give_up(assembly, side)
 
+    cdef bint floats(
+        self, Assembly* assembly, uint8_t side, uint32_t start, const uint8_t* data, uint32_t length, Packet* packet
+    ) noexcept nogil:
+        """Hold a segment that may still not be the first of its direction; False where it is to be taken as others."""
+        cdef Half* half = &assembly.half[side]
+        cdef int32_t ahead = distance(start, half.next_sequence)
+        if length < packet.payload_bytes or ahead > <int32_t> FLOATING_BYTES or ahead < -<int32_t> FLOATING_BYTES or (
+            half.first != NULL and packet.time_ns - half.first.time_ns > PATIENCE_NS
+        ):
+            self.fix(assembly, side)
+            return False
+        if ahead < 0:
+            if length == 1:     # a keep-alive (RFC 9293, 3.8.4)
+                return True
+            half.next_sequence = start
+        self.hold(half, start, data, length, packet.time_ns)
+        if (
+            half.held_bytes > min(<uint32_t> FLOATING_BYTES, self.held_bytes)
+            or half.held_pieces > self.held_pieces or self.held > self.total_bytes
+        ):
+            self.fix(assembly, side)
+        return True
+
+    cdef void fix(self, Assembly* assembly, uint8_t side) noexcept nogil:
+        """Let a direction begin with the first byte that is held, and hand out what is in order."""
+        cdef Half* half = &assembly.half[side]
+        half.known = FIXED
+        self.release(assembly, side)
+        while half.first != NULL and (
+            half.held_bytes > self.held_bytes or half.held_pieces > self.held_pieces or self.held > self.total_bytes
+        ):
+            self.give_up(assembly, side)
+
     cdef void datagram(self, Assembly* assembly, uint8_t side, Packet* packet) noexcept nogil:
         """Take a datagram, whose bytes follow those of the one before it."""
         cdef Half* half = &assembly.half[side]
@@ -193,6 +242,8 @@ cdef class Streams:
         cdef Note* note
         cdef uint8_t side
         for side in range(2):
+            if assembly.half[side].known == FLOATING:
+                self.fix(assembly, side)
             while assembly.half[side].first != NULL:
                 self.give_up(assembly, side)
             self.tell_skipped(assembly, side)

@@ -120,10 +120,71 @@ def test_data_with_the_syn_and_with_a_reset_belong_to_the_stream() -> None:
     assert pieces(ended(talk)) == [(0, b"abcdef")]
 
 
-def test_a_stream_found_in_its_middle_begins_there() -> None:
+FOUND_IN_THE_MIDDLE = [
+    pytest.param([(5000, b"cd"), (4998, b"ab"), (5002, b"ef")], [(0, b"abcdef")], id="what lies before comes in front"),
+    pytest.param([(5000, b"ef"), (4997, b"bc")], [(0, b"bc"), (2, 1), (3, b"ef")], id="gaps"),
+    pytest.param([(5000, b"cd"), (4999, b"X")], [(0, b"cd")], id="kept alive"),
+    pytest.param([(1, b"cd"), ((1 << 32) - 1, b"ab")], [(0, b"abcd")], id="sequence numbers wrap"),
+    pytest.param([(5000, b"cd"), (5000, b"XX"), (4998, b"abXX")], [(0, b"abcd")], id="what came first is right"),
+    pytest.param([(90_000, b"cd"), (5000, b"ab")], [(0, b"cd")], id="so far before it that it is no reordering"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("segments", "expected"), FOUND_IN_THE_MIDDLE)
+def test_a_stream_found_in_its_middle_begins_with_the_first_byte_that_came_soon(
+    segments: Sequence[tuple[int, bytes]], expected: list[tuple[int, bytes | int]]
+) -> None:
     talk = Conversation(FlowTable(streams=Streams()))
-    talk.out(0, ACK, b"cd", seq=5000).out(1, ACK, b"ab", seq=4998).out(2, ACK, b"ef", seq=5002)
-    assert pieces(ended(talk)) == [(0, b"cdef")]
+    for number, (sequence, data) in enumerate(segments):
+        talk.out(number / 1000, PSH | ACK, data, seq=sequence)
+    assert pieces(ended(talk)) == expected
+
+
+def waiting() -> tuple[Conversation, Streams]:
+    """A stream found in its middle, whose beginning is waited for."""
+    streams = Streams()
+    talk = Conversation(FlowTable(streams=streams)).out(0, ACK, b"cd", seq=5000)
+    assert pieces(streams.drain()) == []
+    return talk, streams
+
+
+def test_the_beginning_is_waited_for_until_the_receiver_has_it() -> None:
+    talk, streams = waiting()
+    talk.back(0.1, ACK, seq=1, ack=4998)
+    assert pieces(streams.drain()) == []
+    talk.out(0.2, ACK, b"ab", seq=4998).back(0.3, ACK, seq=1, ack=5002)
+    assert pieces(streams.drain()) == [(0, b"abcd")]
+    talk.out(0.4, ACK, b"XX", seq=4996)
+    assert pieces(ended(talk)) == []
+
+
+@pytest.mark.parametrize("direction", [OUT, BACK])
+def test_the_beginning_is_waited_for_a_second(direction: int) -> None:
+    talk, streams = waiting()
+    if direction == OUT:
+        talk.out(1.1, ACK, b"ab", seq=4998)
+    else:
+        talk.back(1.1, ACK, seq=1, ack=1)
+    assert pieces(streams.drain()) == [(0, b"cd")]
+
+
+def test_a_syn_that_comes_behind_its_data_is_the_beginning() -> None:
+    talk, streams = waiting()
+    talk.back(0.1, ACK, b"xyz", seq=700, ack=1).back(0.2, SYN | ACK, seq=696, ack=1)
+    assert pieces(streams.drain(), BACK) == [] and streams.held == 5
+    assert pieces(ended(talk), BACK) == [(0, 3), (3, b"xyz")]
+
+
+def test_what_waits_for_its_beginning_is_bounded() -> None:
+    streams = Streams()
+    talk = Conversation(FlowTable(streams=streams))
+    for number in range(100):
+        talk.out(number / 1000, ACK, bytes(1000), seq=5000 + 1000 * number)
+        assert streams.held <= 1 << 16
+    assert streams.data_bytes == 100_000
+    small = Streams(held_bytes=100)
+    Conversation(FlowTable(streams=small)).out(0, ACK, bytes(60), seq=5000).out(0.1, ACK, bytes(60), seq=5060)
+    assert (small.held, small.data_bytes) == (0, 120)
 
 
 def test_what_a_short_snap_length_left_out_is_a_gap() -> None:
