@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
 from correlator.detect import baseline
-from correlator.detect.alarm import Alarm, Severity, alarm_id
+from correlator.detect.alarm import Alarm, Evidence, Severity, alarm_id
 from correlator.detect.baseline import FIGURES, Excess, Learned, Usual
 from correlator.detect.budget import Bucket, Budget, Calibration, bucket
 from correlator.detect.channel import HOUR_NS, Channel
@@ -26,6 +27,7 @@ SETTLE_S: Final = 600
 MOST_ROWS: Final = 200_000
 """Figures that are learned in one transaction; what is left waits for the next."""
 _HIGH_SHARE: Final = 0.1
+_MOST_OF_BUDGET: Final = 4
 _ALONE: Final = (Level.CLIENT, Level.SERVICE)
 _OF_CHANNELS: Final = {"connections": "connections", "bytes_out": "out", "bytes_in": "in"}
 
@@ -141,7 +143,7 @@ class Learner:
         period_s = self._period_of(now_ns)
         if not self._is_over(period_s):
             return []
-        return list(self._alarms(period_s, {level: self._rows_of(level, period_s) for level in _ALONE}))
+        return self._alarms(period_s, {level: self._rows_of(level, period_s) for level in _ALONE})
 
     def learned(self, channel: Channel) -> Learned | None:
         """Return a channel's busiest hours against what was learned of it; None where too little was.
@@ -169,7 +171,7 @@ class Learner:
 
     def _learn(self, period_s: int) -> list[Alarm]:
         rows = {level: self._rows_of(level, period_s) for level in Level}
-        alarms = list(self._alarms(period_s, rows, keep=True))
+        alarms = self._alarms(period_s, rows, keep=True)
         start_ns, end_ns = period_s * NS_PER_S, (period_s + self._period_s) * NS_PER_S
         marks = profiles.alarmed(self._conn, start_ns, end_ns)
         marks |= {
@@ -202,10 +204,11 @@ class Learner:
         hit = any(host == named.host if named.host else server == named.server for server, host in mine)
         return self._limits.alarmed_weight_percent if hit else ORDINARY
 
-    def _alarms(self, period_s: int, rows: dict[Level, list[Row]], *, keep: bool = False) -> Iterator[Alarm]:
-        """Yield alarms about clients and services; ``keep`` their scores as those of ordinary traffic."""
+    def _alarms(self, period_s: int, rows: dict[Level, list[Row]], *, keep: bool = False) -> list[Alarm]:
+        """Return alarms about clients and services; ``keep`` their scores as those of ordinary traffic."""
         if not self._limits.enabled:
-            return
+            return []
+        found: list[tuple[float, Alarm]] = []
         for level in _ALONE:
             tests: dict[str, int] = {}
             scores: dict[str, list[float]] = {}
@@ -216,10 +219,36 @@ class Learner:
                 for over in overs:
                     scores.setdefault(over.figure.rule, []).append(over.z)
                 if overs and self._is_over(period_s) and (raised := self._alarm(row, overs, period_s)):
-                    yield raised
+                    found.append((max(over.z for over in overs), raised))
             if keep:
                 for rule, count in tests.items():
                     self._keep(f"{level.name.lower()}-{rule}", bucket(period_s, count, scores.get(rule, [])))
+        return self._with_room([alarm for _, alarm in sorted(found, key=lambda one: -one[0])], period_s)
+
+    def _with_room(self, alarms: list[Alarm], period_s: int) -> list[Alarm]:
+        """Return alarms, the most unusual first; what is far more than the day's budget is low.
+
+        When everybody does more than ever (a flash crowd, the first day of term), it is not the clients' doing.
+        """
+        if not alarms:
+            return []
+        day_s = period_s // DAY_S * DAY_S
+        room = max(1, ceil(_MOST_OF_BUDGET * self.budget.per_day))
+        told = {
+            one.id
+            for one, _ in calibration.alarms_of_day(self._conn, baseline.KIND, day_s)
+            if one.severity is not Severity.LOW
+        }
+        found = []
+        for alarm in alarms:
+            told.add(alarm_id(alarm))
+            if len(told) > room:
+                told.discard(alarm_id(alarm))
+                text = f"more than {room} baselines are exceeded on this day: it was made low"
+                note = Evidence("alarm-flood", "budget", None, len(alarms), room, text)
+                alarm = alarm._replace(severity=Severity.LOW, evidence=(*alarm.evidence, note))  # noqa: PLW2901
+            found.append(alarm)
+        return found
 
     def _alarm(self, row: Row, overs: list[Excess], period_s: int) -> Alarm | None:
         told: list[Excess] = []
