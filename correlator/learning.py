@@ -234,16 +234,15 @@ class Learner:
             return []
         day_s = period_s // DAY_S * DAY_S
         room = max(1, ceil(_MOST_OF_BUDGET * self.budget.per_day))
-        told = {
-            one.id
-            for one, _ in calibration.alarms_of_day(self._conn, baseline.KIND, day_s)
-            if one.severity is not Severity.LOW
-        }
+        told: dict[Severity, set[str]] = {severity: set() for severity in Severity}
+        for one, _ in calibration.alarms_of_day(self._conn, baseline.KIND, day_s):
+            told[one.severity].add(one.id)
         found = []
         for alarm in alarms:
-            told.add(alarm_id(alarm))
-            if len(told) > room:
-                told.discard(alarm_id(alarm))
+            alike = told[alarm.severity]
+            if len(alike | {alarm_id(alarm)}) <= room:
+                alike.add(alarm_id(alarm))
+            else:
                 text = f"more than {room} baselines are exceeded on this day: it was made low"
                 note = Evidence("alarm-flood", "budget", None, len(alarms), room, text)
                 alarm = alarm._replace(severity=Severity.LOW, evidence=(*alarm.evidence, note))  # noqa: PLW2901
