@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
-from correlator.detect import baseline
+from correlator.detect import baseline, castro
 from correlator.detect.alarm import Alarm, Evidence, Severity, alarm_id
 from correlator.detect.baseline import FIGURES, Excess, Learned, Usual
 from correlator.detect.budget import Bucket, Budget, Calibration, bucket
@@ -172,6 +172,9 @@ class Learner:
     def _learn(self, period_s: int) -> list[Alarm]:
         rows = {level: self._rows_of(level, period_s) for level in Level}
         alarms = self._alarms(period_s, rows, keep=True)
+        if self._settings.castro.are_on:
+            rows[Level.CHANNEL] = [self._with_events(row, period_s) for row in rows[Level.CHANNEL]]
+            alarms += self._castro(rows[Level.CHANNEL], period_s)
         start_ns, end_ns = period_s * NS_PER_S, (period_s + self._period_s) * NS_PER_S
         marks = profiles.alarmed(self._conn, start_ns, end_ns)
         marks |= {
@@ -192,6 +195,34 @@ class Learner:
             self._calendar = Calendar(self._slots, profiles.learned_periods(self._conn))
         self._looked_up.clear()
         return alarms
+
+    def _with_events(self, row: Row, period_s: int) -> Row:
+        rules = self._settings.castro
+        if not (rules.probability and castro.is_time_of_events(period_s, rules)):
+            return row
+        if not castro.may_have_events(row.values, rules):
+            return row
+        count = castro.events(profiles.visits(self._conn, row.id, period_s), rules)
+        return row._replace(values=row.values._replace(events=count))
+
+    def _castro(self, rows: list[Row], period_s: int) -> list[Alarm]:
+        """Return what Castro's rules say of the pairs of a period."""
+        if not self._is_over(period_s):
+            return []
+        found: list[Alarm] = []
+        slot = self._slots.slot(period_s)
+        for row in rows:
+            window = self._window(row.id, period_s)
+            if not window:
+                continue
+            cells = profiles.cells(self._conn, row.id)
+            since_s = max(self._phase.since_s, profiles.since_of(self._conn, row.id, self._period_s) or 0)
+            counts = [value.connections for value in active(cells.values(), period_s).values]
+            silent = self._calendar.count(period_s, since_s) - len(counts)
+            same_hour = history(cells.get(slot, Cell()), window)
+            told = castro.broken(period_s, row.values, same_hour, [*counts, *[0] * silent], self._settings.castro)
+            found += castro.alarms(self._names.subject(row.id), period_s, row.last_ns, told)
+        return found
 
     def _weight(self, subject: Id, marks: dict[int, set[tuple[str | None, str | None]]]) -> int:
         """Return what an hour is worth: less for whoever alarmed in it, and for all channels of a client that did."""
