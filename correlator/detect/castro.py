@@ -103,8 +103,8 @@ def broken(
 ) -> Iterator[Broken]:
     """Yield the rules that a pair breaks in a period.
 
-    ``same_hour`` is what was learned of it in this hour of the day, ``all_counts`` its connections in all learned hours,
-    those without any too.
+    ``same_hour`` is what was learned of it in this hour of the day, ``all_counts`` its connections in all learned
+    hours, those without any too.
     """
     if rules.count:
         yield from _exceeded("learned-count", BY_RULE["connections"], now, same_hour, period_s, rules)

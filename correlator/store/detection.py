@@ -68,7 +68,10 @@ def _habits_decoder() -> msgspec.msgpack.Decoder[Habits]:
 
 @contextmanager
 def transaction(store: Store) -> Iterator[sqlite3.Connection]:
-    """Commit everything done inside, or nothing; UserError in one line."""
+    """Commit everything done inside, or nothing; UserError in one line. Within a transaction it is a part of that."""
+    if store.conn.in_transaction:
+        yield store.conn
+        return
     try:
         with immediate(store.conn):
             yield store.conn
