@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
+from correlator.detect.alarm import Alarm, Severity
 from correlator.detect.channel import Key, key_of
 from correlator.detect.fold import Taken, alarm_of, fold, judged
 from correlator.detect.settings import DetectSettings
@@ -17,6 +18,7 @@ from correlator.store.alarms import News, Tell, store_alarms, untold
 from correlator.store.database import Store
 from correlator.store.profiles import forget_profiles
 from correlator.store.writer import uncollected
+from correlator.triage import Triage
 
 AT_ONCE: Final = 20_000
 """Records that are in memory at once."""
@@ -84,23 +86,33 @@ class Detection:
         clients = detection.Clients(conn)
         around = detection.Neighbourhood(conn, clients)
         learner = Learner(conn, self._store.built, self._settings)
+        triage = Triage(conn, self._settings)
         odds: dict[Key, float] = {}
         news: list[News] = []
         for some in _slices(records):
             now_ns = some[-1].record.end_ns
             clients.note(some)
-            alarms = learner.close(now_ns)
+            triage.close(now_ns)
+            news += store_alarms(conn, learner.close(now_ns))
+            alarms: list[Alarm] = []
             for key in sorted(fold(some, memory, self._settings, self._store.built.channel_gap_ns)):
                 channel = memory.channels[key]
                 surroundings = around.of(channel, now_ns)._replace(learned=learner.learned(channel))
                 judgement, sightings = judged(channel, surroundings, self._settings)
                 odds[key] = judgement.log10_odds
-                if severity := judgement.severity:
-                    alarms.append(alarm_of(channel, judgement, sightings, severity, self._settings))
-            news += store_alarms(conn, alarms)  # before the next period is learned from: those that alarm count less
+                triage.note(channel, judgement, sightings)
+                severity, why = judgement.severity, triage.promoted(channel, judgement)
+                if why is not None:
+                    severity = Severity.MEDIUM
+                if severity is not None:
+                    alarm = alarm_of(channel, judgement, sightings, severity, self._settings)
+                    alarms.append(alarm if why is None else alarm._replace(evidence=(*alarm.evidence, why)))
+            # before the next period is learned from: hours that alarm count less
+            news += store_alarms(conn, triage.flood(alarms))
         detection.keep_channels(conn, [(memory.channels[key], log10_odds) for key, log10_odds in odds.items()])
         detection.keep_flows(conn, memory, flows)
         clients.keep()
+        triage.keep()
         detection.forget_before(conn, _end(records[-1]) - _FORGET_AFTER_NS)
         return news + store_alarms(conn, learner.running(_end(records[-1])))
 

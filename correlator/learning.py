@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 from common.timespan import NS_PER_S
-from correlator.detect import baseline
-from correlator.detect.alarm import Alarm, Severity, alarm_id
+from correlator.detect import baseline, castro
+from correlator.detect.alarm import Alarm, Evidence, Severity, alarm_id
 from correlator.detect.baseline import FIGURES, Excess, Learned, Usual
 from correlator.detect.budget import Bucket, Budget, Calibration, bucket
 from correlator.detect.channel import HOUR_NS, Channel
@@ -26,6 +27,7 @@ SETTLE_S: Final = 600
 MOST_ROWS: Final = 200_000
 """Figures that are learned in one transaction; what is left waits for the next."""
 _HIGH_SHARE: Final = 0.1
+_MOST_OF_BUDGET: Final = 4
 _ALONE: Final = (Level.CLIENT, Level.SERVICE)
 _OF_CHANNELS: Final = {"connections": "connections", "bytes_out": "out", "bytes_in": "in"}
 
@@ -141,7 +143,7 @@ class Learner:
         period_s = self._period_of(now_ns)
         if not self._is_over(period_s):
             return []
-        return list(self._alarms(period_s, {level: self._rows_of(level, period_s) for level in _ALONE}))
+        return self._alarms(period_s, {level: self._rows_of(level, period_s) for level in _ALONE})
 
     def learned(self, channel: Channel) -> Learned | None:
         """Return a channel's busiest hours against what was learned of it; None where too little was.
@@ -169,7 +171,10 @@ class Learner:
 
     def _learn(self, period_s: int) -> list[Alarm]:
         rows = {level: self._rows_of(level, period_s) for level in Level}
-        alarms = list(self._alarms(period_s, rows, keep=True))
+        alarms = self._alarms(period_s, rows, keep=True)
+        if self._settings.castro.are_on:
+            rows[Level.CHANNEL] = [self._with_events(row, period_s) for row in rows[Level.CHANNEL]]
+            alarms += self._castro(rows[Level.CHANNEL], period_s)
         start_ns, end_ns = period_s * NS_PER_S, (period_s + self._period_s) * NS_PER_S
         marks = profiles.alarmed(self._conn, start_ns, end_ns)
         marks |= {
@@ -191,6 +196,34 @@ class Learner:
         self._looked_up.clear()
         return alarms
 
+    def _with_events(self, row: Row, period_s: int) -> Row:
+        rules = self._settings.castro
+        if not (rules.probability and castro.is_time_of_events(period_s, rules)):
+            return row
+        if not castro.may_have_events(row.values, rules):
+            return row
+        count = castro.events(profiles.visits(self._conn, row.id, period_s), rules)
+        return row._replace(values=row.values._replace(events=count))
+
+    def _castro(self, rows: list[Row], period_s: int) -> list[Alarm]:
+        """Return what Castro's rules say of the pairs of a period."""
+        if not self._is_over(period_s):
+            return []
+        found: list[Alarm] = []
+        slot = self._slots.slot(period_s)
+        for row in rows:
+            window = self._window(row.id, period_s)
+            if not window:
+                continue
+            cells = profiles.cells(self._conn, row.id)
+            since_s = max(self._phase.since_s, profiles.since_of(self._conn, row.id, self._period_s) or 0)
+            counts = [value.connections for value in active(cells.values(), period_s).values]
+            silent = self._calendar.count(period_s, since_s) - len(counts)
+            same_hour = history(cells.get(slot, Cell()), window)
+            told = castro.broken(period_s, row.values, same_hour, [*counts, *[0] * silent], self._settings.castro)
+            found += castro.alarms(self._names.subject(row.id), period_s, row.last_ns, told)
+        return found
+
     def _weight(self, subject: Id, marks: dict[int, set[tuple[str | None, str | None]]]) -> int:
         """Return what an hour is worth: less for whoever alarmed in it, and for all channels of a client that did."""
         mine = marks.get(subject.client, set())
@@ -202,10 +235,11 @@ class Learner:
         hit = any(host == named.host if named.host else server == named.server for server, host in mine)
         return self._limits.alarmed_weight_percent if hit else ORDINARY
 
-    def _alarms(self, period_s: int, rows: dict[Level, list[Row]], *, keep: bool = False) -> Iterator[Alarm]:
-        """Yield alarms about clients and services; ``keep`` their scores as those of ordinary traffic."""
+    def _alarms(self, period_s: int, rows: dict[Level, list[Row]], *, keep: bool = False) -> list[Alarm]:
+        """Return alarms about clients and services; ``keep`` their scores as those of ordinary traffic."""
         if not self._limits.enabled:
-            return
+            return []
+        found: list[tuple[float, Alarm]] = []
         for level in _ALONE:
             tests: dict[str, int] = {}
             scores: dict[str, list[float]] = {}
@@ -216,10 +250,35 @@ class Learner:
                 for over in overs:
                     scores.setdefault(over.figure.rule, []).append(over.z)
                 if overs and self._is_over(period_s) and (raised := self._alarm(row, overs, period_s)):
-                    yield raised
+                    found.append((max(over.z for over in overs), raised))
             if keep:
                 for rule, count in tests.items():
                     self._keep(f"{level.name.lower()}-{rule}", bucket(period_s, count, scores.get(rule, [])))
+        return self._with_room([alarm for _, alarm in sorted(found, key=lambda one: -one[0])], period_s)
+
+    def _with_room(self, alarms: list[Alarm], period_s: int) -> list[Alarm]:
+        """Return alarms, the most unusual first; what is far more than the day's budget is low.
+
+        When everybody does more than ever (a flash crowd, the first day of term), it is not the clients' doing.
+        """
+        if not alarms:
+            return []
+        day_s = period_s // DAY_S * DAY_S
+        room = max(1, ceil(_MOST_OF_BUDGET * self.budget.per_day))
+        told: dict[Severity, set[str]] = {severity: set() for severity in Severity}
+        for one, _ in calibration.alarms_of_day(self._conn, baseline.KIND, day_s):
+            told[one.severity].add(one.id)
+        found = []
+        for alarm in alarms:
+            alike = told[alarm.severity]
+            if len(alike | {alarm_id(alarm)}) <= room:
+                alike.add(alarm_id(alarm))
+            else:
+                text = f"more than {room} baselines are exceeded on this day: it was made low"
+                note = Evidence("alarm-flood", "budget", None, len(alarms), room, text)
+                alarm = alarm._replace(severity=Severity.LOW, evidence=(*alarm.evidence, note))  # noqa: PLW2901
+            found.append(alarm)
+        return found
 
     def _alarm(self, row: Row, overs: list[Excess], period_s: int) -> Alarm | None:
         told: list[Excess] = []

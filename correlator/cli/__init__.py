@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "alarms": "alarms",
     "baseline": "baseline",
     "bottom": "ranking",
+    "calibrate": "calibrate",
     "clients": "views",
     "config": "config",
     "db": "db",

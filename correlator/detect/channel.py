@@ -80,6 +80,16 @@ class Sighting(Struct, array_like=True):
             self.flows = [*self.flows, flow][-MAX_FLOWS:]
 
 
+class Noted(Struct, frozen=True, array_like=True):
+    """What was noted of a channel's latest day, so that only what is new is noted again."""
+
+    day_s: int = -1
+    log10_odds: float = 0.0
+    alarmed: bool = False
+    names: int = 0
+    """A checksum of the symptoms' names."""
+
+
 class Channel(Struct):
     """What is remembered of one channel; of bounded size, whatever flows through it."""
 
@@ -111,6 +121,7 @@ class Channel(Struct):
     alarm_day_ns: int = 0
     """The day on which its alarm was raised that goes on, or the last one."""
     alarm_last_ns: int = 0
+    noted: Noted = Noted()
 
     @property
     def key(self) -> Key:

@@ -48,6 +48,8 @@ class Values(NamedTuple):
     bytes_in: int = 0
     tcp_uptime_s: int = 0
     channel_uptime_s: int = 0
+    events: int = 0
+    """Bursts as Castro's probability rule counts them, where that is on."""
 
 
 class Entry(NamedTuple):

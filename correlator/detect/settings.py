@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from correlator.detect.baseline import BaselineLimits
 from correlator.detect.budget import BudgetSettings
+from correlator.detect.castro import CastroRules
 from correlator.detect.symptoms.content import ContentLimits
 from correlator.detect.symptoms.context import ContextLimits
 from correlator.detect.symptoms.duration import DurationLimits
@@ -40,3 +41,4 @@ class DetectSettings(Struct, frozen=True, kw_only=True):
     interaction: InteractionLimits = InteractionLimits()
     baseline: BaselineLimits = BaselineLimits()
     budget: BudgetSettings = BudgetSettings()
+    castro: CastroRules = CastroRules()

@@ -22,7 +22,7 @@ from correlator.store.meta import note, noted
 SEEN: Final = "detected_record"
 """The highest record_id that detection has seen."""
 LAYOUT: Final = "detect_layout"
-_LAYOUT: Final = 2
+_LAYOUT: Final = 3
 """Of what is remembered: memory of another layout is forgotten, and the records are looked at again."""
 _NEW: Final = f"""
 SELECT t.record_id, n.sensor, {", ".join(RECORD_EXPRESSIONS)} FROM flow_records AS t
@@ -68,7 +68,10 @@ def _habits_decoder() -> msgspec.msgpack.Decoder[Habits]:
 
 @contextmanager
 def transaction(store: Store) -> Iterator[sqlite3.Connection]:
-    """Commit everything done inside, or nothing; UserError in one line."""
+    """Commit everything done inside, or nothing; UserError in one line. Within a transaction it is a part of that."""
+    if store.conn.in_transaction:
+        yield store.conn
+        return
     try:
         with immediate(store.conn):
             yield store.conn

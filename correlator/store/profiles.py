@@ -13,6 +13,7 @@ from common.addresses import endpoint_text
 from common.timespan import NS_PER_S
 from correlator.detect.alarm import Severity
 from correlator.detect.baseline import Subject
+from correlator.detect.castro import Visit
 from correlator.detect.profile import DAY_S, HISTORY_S, Cell, Entry, Level, Values
 from correlator.store.meta import note, noted
 
@@ -192,6 +193,13 @@ def put(conn: sqlite3.Connection, entries: Iterable[tuple[Id, Entry]], slot: int
         if known.entries:
             kept.append((*subject, slot, known.entries[-1].period_s, _encode(known)))
     conn.executemany(_KEEP, kept)
+
+
+def visits(conn: sqlite3.Connection, channel: Id, period_s: int) -> list[Visit]:
+    """Return the connections of a channel whose records began in a period."""
+    query = """SELECT min(flow_start_ns), sum(payload_bytes_out) FROM flow_records
+               WHERE period_start_s = ? AND client_id = ? AND service_id = ? GROUP BY sensor_id, flow_id"""
+    return [Visit(*row) for row in conn.execute(query, (period_s, channel.client, channel.thing))]
 
 
 def alarmed(conn: sqlite3.Connection, start_ns: int, end_ns: int) -> set[tuple[str | None, str | None, str | None]]:

@@ -17,7 +17,7 @@ from correlator.detection import Detection
 from correlator.learning import phase
 from correlator.rows import AlarmRow, Selection
 from correlator.store import profiles
-from correlator.store.alarms import acknowledge, select_alarms
+from correlator.store.alarms import acknowledge, evidence_of, select_alarms
 from correlator.store.database import Store
 from correlator.store.meta import note
 
@@ -32,7 +32,7 @@ def baselines(store: Store) -> list[AlarmRow]:
 def learned(store: Store) -> list[tuple[Any, ...]]:
     return [
         store.conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
-        for table in ("profile_cells", "learned_periods", "calibration_scores")
+        for table in ("profile_cells", "learned_periods", "calibration_scores WHERE scores_of LIKE 'baseline/%'")
     ]
 
 
@@ -140,8 +140,12 @@ def test_a_channel_gets_the_symptom_with_its_own_hours() -> None:
     attack = at(28, 14, 80_000_000, server_ip="192.0.2.2")
     with stored(in_order(days(29, clients=2), [attack]), 500) as store:
         Detection(store, DetectSettings(prior=0.02)).run()
-        told = [row for row in select_alarms(store.conn, Selection()) if row.kind == "channel"]
-        assert any("Monday 14:00 usually <= " in row.message and row.server == "192.0.2.2:443" for row in told)
+        told = [row for row in select_alarms(store.conn, Selection()) if row.server == "192.0.2.2:443"]
+        items = [item for row in told if row.kind == "channel" for item in evidence_of(row)]
+        assert any(
+            item.symptom == "above-baseline-out" and item.explanation.startswith("Monday 14:00 usually <= ")
+            for item in items
+        )
 
 
 def test_nothing_is_judged_when_that_is_switched_off() -> None:
