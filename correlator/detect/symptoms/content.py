@@ -93,7 +93,7 @@ SYMPTOMS: Final = (
         "unless TLS is 1.3: block ciphers of older TLS leave them",
         "RFC 4253, 6: padding to the cipher's block, 8 at least; idea as ssh by length in Bro (Zhang and Paxson 2000); "
         "log10 LR 1.7: expert",
-        "other protocols in units of 4 bytes (XDR, X11) inside TLS; messages in base64 with always the same around them",
+        "other protocols in units of 4 bytes (XDR, X11) inside TLS, messages in base64 with the same around each",
         "padding in between, another framing of every packet",
     ),
     Symptom(

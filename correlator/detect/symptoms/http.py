@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from common.records import FlowRecord
@@ -27,6 +28,7 @@ _METHODS: Final = frozenset(
 )  # fmt: skip
 """IANA's registry of HTTP methods, and what devices send."""
 _LONGEST: Final = 60
+_KEPT_AGENTS: Final = 2000
 _BROWSER: Final = re.compile(r"Mozilla/[45]\.0\b")
 _ENGINE: Final = re.compile(r"AppleWebKit|Gecko|Trident|Presto|compatible|KHTML|iTunes|Darwin", re.IGNORECASE)
 """What every browser's word says beside Mozilla; robots and old ones say that they are compatible."""
@@ -93,6 +95,7 @@ def of_flow(record: FlowRecord) -> Iterator[Sight]:
         yield present(ODD_METHOD, 0, 0, f"the method {_shown(method)} is none of HTTP's")
 
 
+@lru_cache(_KEPT_AGENTS)
 def _false(agent: str) -> str:
     """Return what is false about a User-Agent, nothing where it is none of a browser, or could be one's."""
     if _OBSOLETE.search(agent):
