@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
@@ -16,6 +16,7 @@ LEAST: Final = min(CV_BY_GAPS)
 """Fewer values cannot be told from chance."""
 _MOST: Final = max(CV_BY_GAPS)
 _COUNTS: Final = sorted(CV_BY_GAPS)
+_LEAST_PREFERRED: Final = 5
 _ROUNDING: Final = 1 + 1e-9
 
 
@@ -124,6 +125,42 @@ def _near(value: float, before: Sequence[float], tolerance: float) -> bool:
     ordered = sorted(before)
     guess = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     return abs(value - guess) <= tolerance * guess * _ROUNDING
+
+
+class Preferred(NamedTuple):
+    """A value that comes oftener than those a little smaller or larger."""
+
+    value: float
+    hits: int
+    around: int
+    """Values just below and just above it, on as wide a stretch each."""
+    p: float
+    """How often chance prefers any value so much, if nearby values are about as frequent on a logarithmic scale."""
+
+
+def preferred(values: Iterable[float], least: float, width: float = 1.1) -> Preferred | None:
+    """Return the value from ``least`` on that is preferred most; None where there is none.
+
+    Stretches of a factor ``width`` begin at each value. What follows in one is set against one stretch below and one
+    above: where frequencies change slowly it has a third of all, or less. The p-value is the binomial tail, times the
+    number of stretches tried (Bonferroni). Stretches with fewer values than the two beside them are passed over.
+    """
+    ordered = sorted(values)
+    first = bisect_left(ordered, max(least, 1e-9))
+    best: Preferred | None = None
+    for place in range(first, len(ordered)):
+        start = ordered[place]
+        end = bisect_left(ordered, start * width, place)
+        hits = end - place - 1
+        if hits < _LEAST_PREFERRED:
+            continue
+        around = bisect_left(ordered, start * width * width, end) - end + place - bisect_left(ordered, start / width)
+        if hits <= around:
+            continue
+        tail = min(1.0, binomial_tail(hits, hits + around, 1 / 3) * (len(ordered) - first))
+        if best is None or tail < best.p:
+            best = Preferred(ordered[(place + end - 1) // 2], hits + 1, around, tail)
+    return best
 
 
 def binomial_tail(hits: int, tried: int, p: float) -> float:

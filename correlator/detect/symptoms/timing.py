@@ -19,6 +19,7 @@ from correlator.detect.regularity import (
     chance,
     gaps_of,
     guesses,
+    preferred,
     regularity,
 )
 from correlator.detect.symptom import Family, Sight, Symptom, absent, present
@@ -27,6 +28,7 @@ INTERVAL: Final = "beacon-interval"
 INTERVAL_AND_SIZE: Final = "beacon-interval-and-size"
 GUESSED: Final = "guessed-interval"
 GUESSED_WITH_SIZE: Final = "guessed-interval-and-size"
+PREFERRED: Final = "preferred-interval"
 INSIDE: Final = "beacon-in-connection"
 _MOST_LOG10_LR: Final = log10(8)
 _PAUSE_IN_MEANS: Final = 5
@@ -41,6 +43,7 @@ class TimingLimits(Struct, frozen=True, kw_only=True):
     max_p: Annotated[float, Meta(ge=1e-5, le=0.3)] = 1e-4
     merge_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
     least_interval_s: Annotated[float, Meta(ge=0, le=3600)] = 2.0
+    preferred_least_s: Annotated[float, Meta(ge=10)] = 30.0
     guess_share: Share = 0.75
     guess_tolerance: Share = 0.1
     guess_chance: Share = 0.07
@@ -103,6 +106,18 @@ SYMPTOMS: Final = (
         "jitter above 13 % of the interval, or padding above 13 % of the size",
     ),
     Symptom(
+        PREFERRED,
+        Family.TIMING,
+        _MOST_LOG10_LR,
+        "one interval between connections comes far oftener than those near it",
+        "of the latest 100 gaps, the stretch of 10 % from preferred_least_s on with the most gaps against the "
+        "stretches of 10 % just below and above it: binomial tail for a third, times the stretches tried, <= max_p; "
+        f"{_BOUND}",
+        "Web Tap (CCS 2004), jumps in the distribution of delays; as an exact test of our own",
+        f"pages that reload themselves; {_POLLERS}",
+        "jitter above 5 % of the interval, where beacon-interval goes on",
+    ),
+    Symptom(
         INSIDE,
         Family.TIMING,
         _MOST_LOG10_LR,
@@ -127,6 +142,7 @@ def of_channel(channel: Channel, _around: Surroundings, limits: TimingLimits) ->
     gaps = gaps_of(starts, merged_ns)
     yield from _by_variation(gaps, sizes[1:], merged_ns, limits)
     yield from _by_guessing(gaps, sizes[1:], merged_ns, limits)
+    yield _by_preference(gaps, merged_ns, limits)
 
 
 def _starts(channel: Channel, merged_ns: int) -> tuple[list[int], list[int]]:
@@ -194,6 +210,17 @@ def _by_guessing(gaps: Sequence[int], sizes: Sequence[int], merged_ns: int, limi
 
 def _by_chance(found: Guesses, limits: TimingLimits) -> float:
     return binomial_tail(found.hits, found.tried, limits.guess_chance)
+
+
+def _by_preference(gaps: Sequence[int], merged_ns: int, limits: TimingLimits) -> Sight:
+    found = preferred(gaps, limits.preferred_least_s * NS_PER_S)
+    if found is None or found.p > limits.max_p:
+        return absent(PREFERRED)
+    text = (
+        f"{found.hits} of {len(gaps)} connections came {_seconds((found.value + merged_ns) / NS_PER_S)} after the one "
+        f"before, and {found.around} a little sooner or later"
+    )
+    return present(PREFERRED, found.hits / len(gaps), limits.max_p, text, _log10_lr(found.p))
 
 
 def of_flow(record: FlowRecord, limits: TimingLimits) -> Iterator[Sight]:

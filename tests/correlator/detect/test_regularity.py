@@ -16,6 +16,7 @@ from correlator.detect.regularity import (
     chance,
     gaps_of,
     guesses,
+    preferred,
     regularity,
 )
 
@@ -205,3 +206,33 @@ def test_a_guess_of_two_series_is_right_in_both() -> None:
     assert guesses([[10] * 9, [5] * 9], 0.1).hits == 8
     assert guesses([[10] * 9, [5, 50] * 5], 0.1).hits == 0
     assert guesses([[10, 20], []], 0.1) == guesses([], 0.1) == (0, 0)
+
+
+def test_a_timer_is_preferred_among_a_users_own_gaps() -> None:
+    rng = random.Random(8)
+    for _ in range(50):
+        users = [rng.lognormvariate(3, 1.2) for _ in range(60)]
+        timers = [300 * (1 + rng.uniform(-0.03, 0.03)) for _ in range(20)]
+        told = preferred([*users, *timers], 30)
+        assert told is not None
+        assert told.p < MAX_P
+        assert told.value == pytest.approx(300, rel=0.1)
+        assert 19 <= told.hits <= 25
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0])
+def test_nothing_is_preferred_where_frequencies_change_slowly(sigma: float) -> None:
+    rng, trials, hits = random.Random(12), 1500, 0
+    for _ in range(trials):
+        told = preferred([round(100 * rng.lognormvariate(0, sigma)) for _ in range(100)], 30)
+        hits += told is not None and told.p <= 0.01
+    assert hits <= trials * 0.01 + 4 * (trials * 0.01) ** 0.5
+
+
+@given(st.lists(st.floats(0, 1e18) | st.integers(0, 1 << 62), max_size=120), st.floats(0, 1e12))
+def test_any_values_may_be_preferred(values: list[float], least: float) -> None:
+    told = preferred(values, least)
+    if told is not None:
+        assert 0 <= told.p <= 1
+        assert told.value >= least
+        assert 6 <= told.hits <= len(values)

@@ -18,6 +18,7 @@ from correlator.detect.symptoms.timing import (
     INSIDE,
     INTERVAL,
     INTERVAL_AND_SIZE,
+    PREFERRED,
     TimingLimits,
     of_channel,
     of_flow,
@@ -51,7 +52,8 @@ def jittered(count: int, period_s: float, jitter: float, seed: int = 1) -> list[
     return list(accumulate(period_s * (1 + rng.uniform(-jitter, jitter)) for _ in range(count)))
 
 
-ALL = {INTERVAL, INTERVAL_AND_SIZE, GUESSED, GUESSED_WITH_SIZE}
+BY_CLOCK = {INTERVAL, INTERVAL_AND_SIZE, GUESSED, GUESSED_WITH_SIZE}
+ALL = {*BY_CLOCK, PREFERRED}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ ALL = {INTERVAL, INTERVAL_AND_SIZE, GUESSED, GUESSED_WITH_SIZE}
         (jittered(21, 300, 0.05), ALL),
         (jittered(21, 300, 0.5), {INTERVAL, INTERVAL_AND_SIZE}),
         (jittered(60, 60, 0.75), {INTERVAL, INTERVAL_AND_SIZE}),
-        (jittered(10, 300, 0.02), ALL),  # nine gaps
+        (jittered(10, 300, 0.02), BY_CLOCK),  # nine gaps
         (jittered(8, 300, 0.0), set()),  # seven
         ([300.0 * 1.5**n for n in range(20)], set()),
         (jittered(101, 1.2, 0.1), set()),  # below least_interval_s
@@ -75,7 +77,7 @@ def test_what_comes_regularly_is_found(starts_s: list[float], names: set[str]) -
 def test_sizes_have_to_be_regular_too_where_both_are_asked_for() -> None:
     rng = random.Random(4)
     sizes = [int(500 * rng.lognormvariate(0, 1.5)) for _ in range(30)]
-    assert found(channel(jittered(30, 300, 0.02), sizes)) == {INTERVAL, GUESSED}
+    assert found(channel(jittered(30, 300, 0.02), sizes)) == {INTERVAL, GUESSED, PREFERRED}
 
 
 def test_one_memoryless_client_in_ten_thousand_is_found() -> None:
@@ -84,6 +86,25 @@ def test_one_memoryless_client_in_ten_thousand_is_found() -> None:
         INTERVAL in found(channel(list(accumulate(rng.expovariate(1 / 60) for _ in range(40))))) for _ in range(300)
     )
     assert hits <= 1
+
+
+def test_a_timer_among_a_users_own_connections_is_found() -> None:
+    rng = random.Random(5)
+    timer = [300.0 * n for n in range(60)]
+    user = [start + n * rng.expovariate(1 / 15) for start in (3000, 9000, 15_000) for n in range(15)]
+    assert PREFERRED in found(channel(sorted([*timer, *user])))
+
+
+def test_judged_at_each_connection_a_memoryless_client_is_seldom_found() -> None:
+    # Each day is 200 looks at overlapping windows: more than one in ten thousand, and still few.
+    rng, days, hits = random.Random(13), 60, 0
+    for _ in range(days):
+        made, names = new_channel(flow()), set()
+        for start_s in accumulate(rng.expovariate(1 / 400) for _ in range(200)):
+            made.visits = [*made.visits, Visit(int(start_s * NS), int(start_s * NS) + NS, 500, 700)][-101:]
+            names |= found(made)
+        hits += bool(names)
+    assert hits <= 3
 
 
 def test_guessing_finds_no_memoryless_client() -> None:
