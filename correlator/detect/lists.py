@@ -151,7 +151,7 @@ def hiding_entry(found: Iterable[Entry], evidence: Iterable[Evidence]) -> Entry 
         return None
     items = [item for item in evidence if item.log10_lr is None or item.log10_lr > 0]  # what speaks for an alarm
     if entry.kind is ListKind.WHITE:
-        hidden = entry.everything or not any(map(_is_decisive, items))
+        hidden = entry.everything or not any(map(is_decisive, items))
     else:
         hidden = bool(items) and all(_within(entry, item) for item in items)
     return entry if hidden else None
@@ -230,13 +230,14 @@ def _specific(entry: Entry) -> tuple[int, ...]:
     )
 
 
-def _is_decisive(item: Evidence) -> bool:
+def is_decisive(item: Evidence) -> bool:
+    """Whether a symptom positively identified something."""
     return item.log10_lr is not None and item.log10_lr > DECISIVE_LOG10_LR
 
 
 def _within(entry: Entry, item: Evidence) -> bool:
     """Whether a red entry lets a symptom pass: within the entry's own limit, or not far enough over its own."""
-    if _is_decisive(item):
+    if is_decisive(item):
         return False
     for rule, limit in entry.limits.measured():
         if limit is not None and item.symptom.endswith(f"-{rule}") and item.value <= limit:

@@ -81,7 +81,9 @@ def _worth(reason: Reason) -> str:
         times = 1 + reason.over_percent / 100
         return f"{reason.over_percent:+.0f} %" if times < 10 else f"{times:,.3g} times"
     if reason.symptom == _PRIOR:
-        return f"1 in {human_count(round(1 / reason.factor))}" if 0 < reason.factor < 1 else f"{reason.factor:g}"
+        return f"1 in {human_count(round(1 / reason.value))}" if 0 < reason.value < 1 else f"{reason.value:g}"
+    if reason.factor == 1:
+        return "not counted"
     return f"odds x {reason.factor:,.3g}" if reason.factor >= 1 else f"odds / {1 / reason.factor:,.3g}"
 
 

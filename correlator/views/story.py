@@ -10,12 +10,15 @@ from typing import Any, Final, NamedTuple
 from common.addresses import parse_endpoint
 from common.timespan import NS_PER_S, iso_time
 from correlator.detect.alarm import Evidence
+from correlator.detect.lists import is_decisive
 from correlator.rows import AlarmRow, Selection
 from correlator.views.alarms import evidence_of
 
 MAX_BUCKETS: Final = 72
 _BEFORE: Final = 48
 """Periods before the alarm that are shown with it."""
+_FEW_PERIODS: Final = 7
+_SHORT_BUCKETS: Final = tuple(minutes * 60 * NS_PER_S for minutes in (1, 5, 15))
 _PRIOR: Final = "prior"
 
 
@@ -86,13 +89,18 @@ def channel_of(row: AlarmRow) -> Selection | None:
 
 
 def window_of(row: AlarmRow, period_ns: int, recorded_ns: int) -> Window:
-    """Return the time around an alarm, as whole buckets of one period or of several.
+    """Return the time around an alarm, as whole buckets of one period or of several; of minutes where little is known.
 
     Nothing is known of the time before ``recorded_ns``, when the first record began.
     """
     first = max(min(row.first_time_ns, row.time_ns - _BEFORE * period_ns), min(recorded_ns, row.time_ns))
     periods = (row.time_ns - first) // period_ns + 2
     bucket_ns = -(-periods // MAX_BUCKETS) * period_ns
+    if periods <= _FEW_PERIODS:
+        fitting = (
+            ns for ns in _SHORT_BUCKETS if period_ns % ns == 0 and (row.time_ns - first) // ns + 2 <= MAX_BUCKETS
+        )
+        bucket_ns = next(fitting, bucket_ns)
     until_ns = row.time_ns - row.time_ns % bucket_ns + bucket_ns
     return Window(max(0, first - first % bucket_ns), until_ns, bucket_ns)
 
@@ -127,7 +135,8 @@ def next_commands(row: AlarmRow, window: Window) -> list[tuple[str, str]]:
         found.append((f"tunnelwatch alarms list --client {row.client} --group", "what else this client did"))
     found.append((f"tunnelwatch alarms ack {row.alarm_id}", "you have seen it"))
     if who:
-        found.append((f"tunnelwatch lists add white {who}", "it is fine, and shall not be shown again"))
+        certain = " --all" if any(map(is_decisive, evidence_of(row))) else ""
+        found.append((f"tunnelwatch lists add white {who}{certain}", "it is fine, and shall not be shown again"))
     return found
 
 

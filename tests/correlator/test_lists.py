@@ -12,6 +12,7 @@ from corr_cli import Cli
 from corr_flows import batch, flow, flow_log
 from hypothesis import given
 from hypothesis import strategies as st
+from programs import SENSOR, run
 
 from correlator.detect.alarm import Evidence, Severity
 from correlator.detect.lists import Entry, Limits, ListKind, Lists, Subject, hiding_entry, subject_text
@@ -314,3 +315,22 @@ class TestCommands:
 
     def test_empty_lists_say_how_to_fill_them(self, castro: Cli) -> None:
         assert "tunnelwatch lists add" in castro("lists").err
+
+
+@pytest.mark.shared
+def test_on_a_real_tunnel_white_hides_what_only_behaviour_tells_and_all_hides_the_rest(
+    cli: Cli, tmp_path: Path, shared_dir: Path
+) -> None:
+    """ssh inside a WebSocket, which was read, in a capture of a real tool."""
+    log, capture = tmp_path / "a.flowlog", shared_dir / "data" / "lab" / "m14_wstunnel.pcap"
+    assert run(SENSOR, "read", str(capture), "-w", str(log))[0] == 0
+    cli.imported(log)
+    tunnel = {row["id"] for row in cli.json("alarms", "--severity", "critical")}
+    assert len(tunnel) == 1
+    assert cli.json("alarms")[0]["host"] == "host.duneline.test"
+    cli("lists", "add", "white", "--host", "*.duneline.test")
+    assert {row["id"] for row in cli.json("alarms")} == tunnel
+    cli("lists", "add", "white", "--host", "*.duneline.test", "--all")
+    assert cli.json("alarms") == []
+    cli("lists", "add", "black", "--host", "host.duneline.test")
+    assert {row["kind"] for row in cli.json("alarms")} == {"channel", "black-list"}

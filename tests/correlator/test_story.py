@@ -36,13 +36,17 @@ def test_reasons_are_in_the_order_of_their_worth_and_the_prior_is_last() -> None
         Evidence("prior", "prior", -4.0, 1e-4, 1e-4, "how probable a tunnel is before any look"),
         Evidence("popular-server", "novelty", log10(0.05), 0.7, 0.5, "70 % of the clients use it"),
         Evidence("foreign-protocol", "protocol", 5.0, 1, 0, "ssh was read on port 443"),
+        Evidence("keystrokes", "interaction", 0.0, 3, 2, "does not count beside a stronger symptom"),
         Evidence("long-flow", "duration", log10(8), 50_000, 43_200, "open for 50000 s"),
     )
     found = reasons(fresh(alarm(evidence=evidence)))
-    assert [reason.symptom for reason in found] == ["foreign-protocol", "long-flow", "popular-server", "prior"]
+    assert [reason.symptom for reason in found] == [
+        "foreign-protocol", "long-flow", "keystrokes", "popular-server", "prior",
+    ]  # fmt: skip
     assert [line.split(":")[0] for line in reason_lines(found)] == [
         "  odds x 1e+05  foreign-protocol",
         "  odds x 8      long-flow",
+        "  not counted   keystrokes",
         "  odds / 20     popular-server",
         "  1 in 10,000   prior",
     ]
@@ -64,6 +68,13 @@ def test_a_plain_limit_says_measured_value_limit_and_how_far(
     assert list(reason_lines(reasons(row))) == [line]
 
 
+def test_an_entry_that_is_proposed_for_what_was_positively_identified_hides_it() -> None:
+    decisive = Evidence("foreign-protocol", "protocol", 5.0, 1, 0, "ssh was read on port 443")
+    for evidence, ending in (((decisive,), " --all"), (alarm().evidence, "192.0.2.1:443")):
+        row = fresh(alarm(evidence=evidence))
+        assert next_commands(row, window_of(row, HOUR_NS, 0))[-1][0].endswith(ending)
+
+
 def test_what_strangers_chose_commands_no_terminal_and_no_shell() -> None:
     row = fresh(alarm(host="$(reboot);`x`'", message="\x1b[2Jgone", sensor="a\nb"))
     window = window_of(row, HOUR_NS, 0)
@@ -80,7 +91,7 @@ def test_a_window_holds_the_alarm_in_so_many_buckets(first_ns: int, lasted_ns: i
     row = fresh(alarm(time_ns=first_ns + lasted_ns))._replace(first_time_ns=first_ns)
     window = window_of(row, period_ns, 0)
     assert window.since_ns <= row.first_time_ns <= row.time_ns < window.until_ns
-    assert window.bucket_ns % period_ns == 0
+    assert window.bucket_ns % period_ns == 0 or period_ns % window.bucket_ns == 0
     buckets = buckets_of(row, window, {})
     assert 1 <= len(buckets) <= MAX_BUCKETS + 1
     assert [bucket.start_ns for bucket in buckets if bucket.is_alarm][-1] <= row.time_ns
@@ -88,8 +99,9 @@ def test_a_window_holds_the_alarm_in_so_many_buckets(first_ns: int, lasted_ns: i
 
 def test_nothing_is_shown_of_the_time_before_the_first_record() -> None:
     row = fresh(alarm(time_ns=HOUR + 3 * HOUR_NS))
-    assert window_of(row, HOUR_NS, HOUR + 5).since_ns == HOUR
-    assert len(buckets_of(row, window_of(row, HOUR_NS, HOUR), {})) == 4
+    window = window_of(row, HOUR_NS, HOUR + 5)
+    assert (window.since_ns, window.bucket_ns) == (HOUR, 5 * 60 * 10**9)  # of three hours, and not of two days
+    assert len(buckets_of(row, window, {})) == 37
 
 
 def test_what_is_usual_is_the_median_of_the_other_hours_with_traffic() -> None:
@@ -158,13 +170,10 @@ class TestShow:
         record = shown("alarms", "show", row["id"], "--json").json()
         assert {name: record[name] for name in row} == row
         assert [flow["flow_id"] for flow in record["flow_records"]] == ["9"]
-        assert [point["bytes"] for point in record["timeline"]] == [
-            0,
-            0,
-            0,
-            0,
-            1_000_740,
-        ]  # by name: what www.example.com got
+        moved = {point["period"]: point["bytes"] for point in record["timeline"]}
+        assert next(iter(moved)) == "2023-11-14T22:00:00Z"
+        # By name: what www.example.com got.
+        assert {at: count for at, count in moved.items() if count} == {"2023-11-15T02:00:00Z": 1_000_740}
         assert record["reasons"][0]["over_percent"] == 900.74
 
     def test_csv_and_ndjson_are_the_alarm_as_in_a_list(self, shown: Cli) -> None:

@@ -22,8 +22,8 @@ import pytest
 from captures import Direction, directions, frame_bytes, read
 
 from common.addresses import address_text
+from common.communityid import community_id
 from common.records import FlowRecord
-from sensor.output.communityid import community_id
 
 pytestmark = pytest.mark.shared
 

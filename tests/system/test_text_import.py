@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rec_records import T0, flows
 
+from common.communityid import community_id
 from common.kinds import COUNT, OPTIONAL_COUNT
 from common.records import FlowRecord, fields_of
 from correlator.ingest.formats.lines import BadLine, Row, numbered_lines
 from correlator.ingest.formats.textrows import read_csv, read_ndjson
 from correlator.ingest.formats.zeek import read_tsv
-from sensor.output.communityid import community_id
 from sensor.output.text import TextFormat, csv_format, ndjson_format, zeek_format
 
 US = 1_000
