@@ -84,6 +84,9 @@ cdef class Inspector:
                            bint complete) noexcept nogil
     cdef void consider_inside(self, Content* content, uint8_t side, const uint8_t* data, uint32_t length,
                               bint complete) noexcept nogil
+    cdef uint32_t inflate(self, uint8_t* data, uint32_t length) noexcept with gil
+    cdef bint find_shell(self, Start* start, const uint8_t* data, uint32_t length) noexcept nogil
+    cdef bint ask_for_shell(self, Start* start, const uint8_t* data, uint32_t length) noexcept with gil
     cdef uint32_t after_http(self, Content* content, uint8_t side, uint32_t head_bytes) noexcept nogil
     cdef void tell(self, Content* content, uint8_t side, App app, const uint8_t* data, uint32_t length) noexcept nogil
     cdef void take_facts(self, Content* content, uint8_t side, App app, const uint8_t* data,

@@ -15,19 +15,22 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
 from sensor.decode._frame cimport TCP_SYN, Packet
-from sensor.inspect._app cimport FROM_SERVER, HTTP, SSH, TLS, UNDECIDED, App, be16, be32, begins, line_end, YES
+from sensor.inspect._app cimport (
+    FROM_SERVER, HTTP, SSH, TLS, UNDECIDED, YES, App, be16, be32, begins, is_digit, line_end,
+)
 from sensor.inspect._content cimport (
     BEGUN, COLLECTING, CONNECT, CUT, DONE, HEAD_BYTES, HOST_BYTES, LATE, LOOKING, MOST_PAIRS, NOT_ASKED, PAIRS_BYTES,
     SKIPPING, WAITING, WEBSOCKET, Content, Start,
 )
 from sensor.inspect._identify cimport identify
-from sensor.inspect._mismatch cimport part_of
+from sensor.inspect._mismatch cimport SERVER_PART, part_of
 from sensor.inspect._websocket cimport frames_payload
 
 from msgpack import packb
 
 from sensor.inspect import facts
 from sensor.inspect._identify import APP_NAMES
+from sensor.inspect.messages import inflated, shell_in
 
 cdef enum:
     FIRST_ROOM = 256
@@ -396,16 +399,22 @@ cdef class Inspector:
     ) noexcept nogil:
         """The same for what a tunnel carries."""
         cdef Start* start = &content.start[side]
-        cdef uint8_t[HEAD_BYTES] payload
+        cdef uint8_t[2 * HEAD_BYTES] payload
+        cdef bint compressed
         cdef App app
         if length > HEAD_BYTES:
             length = HEAD_BYTES
         if content.asked == WEBSOCKET:
-            length = frames_payload(data, length, payload)
+            length = frames_payload(data, length, payload, &compressed)
             data = payload
+            if length and compressed:
+                length = self.inflate(payload, length)
             if length == 0:
                 if complete:
                     self.finish(start)
+                return
+            if start.phase == LOOKING and data[0] < 0x80 and self.find_shell(start, data, length):
+                self.finish(start)
                 return
         if start.phase == LOOKING:
             app = identify(data, length, complete, side, <App> content.start[1 - side].app[1])
@@ -419,6 +428,40 @@ cdef class Inspector:
             return
         self.tell(content, side, app, data, length)
         self.finish(start)
+
+    cdef uint32_t inflate(self, uint8_t* data, uint32_t length) noexcept with gil:
+        """Put what compressed messages stand for in their place; return how much that is."""
+        cdef bytes stream = (<const char*> data)[:length]
+        cdef bytes found
+        try:
+            found = inflated(stream)
+            length = <uint32_t> min(len(found), HEAD_BYTES)
+            memcpy(data, <const char*> found, length)
+            return length
+        except Exception:
+            self.failed += 1
+            return 0
+
+    cdef bint find_shell(self, Start* start, const uint8_t* data, uint32_t length) noexcept nogil:
+        """Tell whether the messages are JSON that holds a shell's prompt, and take that as what is spoken."""
+        if data[0] == c"[" or data[0] == c"{" or is_digit(data[0]) and length > 3 and (
+            data[1] == c"[" or data[2] == c"["
+        ):
+            return self.ask_for_shell(start, data, length)
+        return False
+
+    cdef bint ask_for_shell(self, Start* start, const uint8_t* data, uint32_t length) noexcept with gil:
+        cdef bytes messages = (<const char*> data)[:length]
+        try:
+            name = shell_in(messages)
+        except Exception:
+            self.failed += 1
+            return False
+        if name is None:
+            return False
+        start.app[1] = <uint8_t> <int> APP_NAMES.index(name)
+        start.role[1] = <uint8_t> SERVER_PART
+        return True
 
     cdef uint32_t after_http(self, Content* content, uint8_t side, uint32_t head_bytes) noexcept nogil:
         """Go on behind a head that was told; return its length when more of the direction is wanted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 REQUEST = b"GET /x HTTP/1.1\r\nHost: a.example\r\nUser-Agent: x/1\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -50,3 +51,9 @@ def frame(data: bytes, mask: bytes = b"", opcode: int = 2) -> bytes:
     else:
         head = struct.pack(">BBQ", 0x80 | opcode, marked | 127, size)
     return head + mask + (bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)) if mask else data)
+
+
+def deflated(message: bytes) -> bytes:
+    """A message as permessage-deflate sends it: without the tail."""
+    packer = zlib.compressobj(wbits=-15)
+    return (packer.compress(message) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]

@@ -6,7 +6,19 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hellos import ESTABLISHED, REQUEST, RESPONSE, UPGRADE, UPGRADED, client_hello, connect, frame, server_hello, ssh
+from hellos import (
+    ESTABLISHED,
+    REQUEST,
+    RESPONSE,
+    UPGRADE,
+    UPGRADED,
+    client_hello,
+    connect,
+    deflated,
+    frame,
+    server_hello,
+    ssh,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from packets import ACK, FIN, SYN, T0, Conversation, S, all_records, ethernet, ipv4, records, tcp_frame, udp
@@ -226,6 +238,32 @@ TALKS: dict[str, tuple[int, list[Sent], tuple[str | None, str | None], str | Non
         "a.example",
         {"inside_out": "printable", "inside_in": "printable"},
         set(),
+    ),
+    "compressed messages in a websocket": (
+        80,
+        [
+            (OUT, UPGRADE),
+            (IN, UPGRADED),
+            (OUT, frame(deflated(b'{"type": "hello"}'), b"mask", opcode=0x41)),
+            (IN, frame(deflated(b'{"type": "welcome"}' * 30), opcode=0x41)),
+        ],
+        ("http", "http"),
+        "a.example",
+        {"inside_out": "printable", "inside_in": "printable"},
+        set(),
+    ),
+    "a shell in a page": (
+        80,
+        [
+            (OUT, UPGRADE),
+            (IN, UPGRADED),
+            (IN, frame(b'["setup", {}]', opcode=1) + frame(b'["stdout", "user@host:~$ "]', opcode=1)),
+            (OUT, frame(b'["stdin", "id"]', b"mask", opcode=1)),
+        ],
+        ("http", "http"),
+        "a.example",
+        {"inside_out": "printable", "inside_in": "unix-shell"},
+        {"websocket-protocol"},
     ),
     "an upgrade that is not taken": (
         80,
