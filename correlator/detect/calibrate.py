@@ -72,7 +72,8 @@ def recomputed(
 def as_toml(found: list[Recomputed]) -> str:
     """Return the new ratios as a section of the configuration."""
     lines = [
-        f"# ordinary channel-days {one.ordinary[0]} of {one.ordinary[1]}, tunnels {one.tunnels[0]} of {one.tunnels[1]}\n"
+        f"# ordinary channel-days {one.ordinary[0]} of {one.ordinary[1]}, "
+        f"tunnels {one.tunnels[0]} of {one.tunnels[1]}\n"
         f"{one.symptom} = {one.new:.2f}\n"
         for one in found
         if one.new is not None

@@ -171,7 +171,8 @@ def test_the_beginning_is_waited_for_a_second(direction: int) -> None:
 def test_a_syn_that_comes_behind_its_data_is_the_beginning() -> None:
     talk, streams = waiting()
     talk.back(0.1, ACK, b"xyz", seq=700, ack=1).back(0.2, SYN | ACK, seq=696, ack=1)
-    assert pieces(streams.drain(), BACK) == [] and streams.held == 5
+    assert pieces(streams.drain(), BACK) == []
+    assert streams.held == 5
     assert pieces(ended(talk), BACK) == [(0, 3), (3, b"xyz")]
 
 
