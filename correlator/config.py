@@ -52,7 +52,7 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
 class FlowThresholds(Struct, frozen=True, kw_only=True):
     """[thresholds.flow]: limits for one flow, both directions together; 0 turns a rule off."""
 
-    severity: Severity = Severity.MEDIUM
+    severity: Severity = Severity.LOW
     bytes: Limit = 100_000_000
     packets: Limit = 1_000_000
     duration_s: Limit = 14_400
@@ -61,7 +61,7 @@ class FlowThresholds(Struct, frozen=True, kw_only=True):
 class ChannelThresholds(Struct, frozen=True, kw_only=True):
     """[thresholds.channel_period]: limits for one channel in one period; 0 turns a rule off."""
 
-    severity: Severity = Severity.MEDIUM
+    severity: Severity = Severity.LOW
     bytes: Limit = 500_000_000
     packets: Limit = 5_000_000
     tcp_uptime_s: Limit = 0

@@ -42,7 +42,7 @@ def test_an_ended_flow_that_lasted_names_pair_value_and_limit(cli: Cli, tmp_path
     assert alarm["message"] == "10.1.1.46:51234 -> 10.1.1.1:3128: flow has lasted 312 s, limit 300 s"
     assert {name: alarm[name] for name in ("kind", "severity", "client", "server", "host", "probability", "flows")} == {
         "kind": "flow-threshold",
-        "severity": "medium",
+        "severity": "low",
         "client": "10.1.1.46",
         "server": "10.1.1.1:3128",
         "host": None,
