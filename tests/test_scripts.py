@@ -173,10 +173,12 @@ def test_the_demo_shows_the_views_and_the_tunnels(repo_root: Path, tmp_path: Pat
     shown = result.stdout
     for command in ("tunnelwatch clients", "tunnelwatch top servers --by outbound", "tunnelwatch alarms"):
         assert f"$ {command}\n" in shown
-    alarms = shown.split("$ tunnelwatch alarms\n")[1]
+    alarms, why = shown.split("$ tunnelwatch alarms\n")[1].split("$ tunnelwatch alarms show")
     assert "10.1.1.46" in alarms, "the SSH session inside CONNECT"
     assert "10.1.1.166" in alarms, "the WebSocket tunnel"
-    assert "What to try next" in alarms
+    assert alarms.count("critical") == 2
+    assert "ssh inside" in why
+    assert "What to try next" in why
     assert not list(tmp_path.iterdir()), "the demo left files"
 
 
