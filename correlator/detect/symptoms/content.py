@@ -87,10 +87,10 @@ SYMPTOMS: Final = (
         Family.CONTENT,
         1.699,
         "the sizes of what is encrypted leave the remainders that SSH's packets leave: SSH inside",
-        "different sizes among the first 32 data packets, after the TLS handshake where there is one, without those "
-        "of full segments: so many have the same remainder by 4, each direction its own, that chance would do it with "
-        "a probability of shape_chance at most; at least 8 alike. Not told when remainders by 16 are alike too, "
-        "unless TLS is 1.3: block ciphers of older TLS leave them",
+        "different sizes among the first 32 data packets, after the TLS handshake where there is one, without each "
+        "side's first and those of full segments: so many have the same remainder by 4, each direction its own, that "
+        "chance would do it with a probability of shape_chance at most; at least 8 alike. Not told when remainders by "
+        "16 are alike too, unless TLS is 1.3: block ciphers of older TLS leave them",
         "RFC 4253, 6: padding to the cipher's block, 8 at least; idea as ssh by length in Bro (Zhang and Paxson 2000); "
         "log10 LR 1.7: expert",
         "other protocols in units of 4 bytes (XDR, X11) inside TLS, messages in base64 with the same around each",
@@ -195,16 +195,28 @@ def _turns(bursts: Sequence[Burst], packets: int) -> int:
 def _ssh_shaped(splt: Sequence[tuple[int, int]], record: FlowRecord, limits: ContentLimits) -> Iterator[Sight]:
     if len(splt) < _LEAST_ALIKE:
         return
-    found = remainders(splt, _ALIGNMENT)
+    packets = _behind_greetings(splt)
+    found = remainders(packets, _ALIGNMENT)
     if found.alike < _LEAST_ALIKE or (chance := found.chance) > limits.shape_chance:
         return
-    if (record.facts or {}).get("tls") != "TLSv13" and remainders(splt, _BLOCK).alike >= _BLOCK_SHARE * found.sizes:
+    if (record.facts or {}).get("tls") != "TLSv13" and remainders(packets, _BLOCK).alike >= _BLOCK_SHARE * found.sizes:
         return
     text = (
         f"{found.alike} of {found.sizes} different sizes leave the remainder by {_ALIGNMENT} that SSH's would; "
         f"by chance that has a probability of {chance:.0e}"
     )
     yield present(SSH_SHAPED, chance, limits.shape_chance, text)
+
+
+def _behind_greetings(splt: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out each side's first packet: SSH's identification, which is a line and no packet (RFC 4253, 4.2)."""
+    greeted: set[bool] = set()
+    found = []
+    for size, gap in splt:
+        if (size < 0) in greeted:
+            found.append((size, gap))
+        greeted.add(size < 0)
+    return found
 
 
 def _openvpn_shaped(splt: Sequence[tuple[int, int]]) -> Iterator[Sight]:

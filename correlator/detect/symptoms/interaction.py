@@ -48,6 +48,7 @@ class InteractionLimits(Struct, frozen=True, kw_only=True):
     trickle_packets: Count = 50
     trickle_s: Count = 60
     small_packets: Count = 100
+    small_per_s: Annotated[float, Meta(gt=0)] = 0.2
     small_share: Share = 0.8
     symmetry: Share = 0.2
 
@@ -92,9 +93,10 @@ SYMPTOMS: Final = (
         Family.INTERACTION,
         0.7,
         "very many very small packets from the client",
-        "small_packets client data packets, small_share of them of 64 bytes at most, over trickle_s",
+        "small_packets client data packets or more, small_per_s of them in a second or more, small_share of them of 64 "
+        "bytes at most, over trickle_s",
         "Castro 2003, small but frequent; log10 LR 0.7: expert",
-        "typing in web pages, games, telemetry, push services over days",
+        "typing in web pages, games, telemetry",
         "padding, collecting bytes into larger pieces",
     ),
     Symptom(
@@ -104,7 +106,7 @@ SYMPTOMS: Final = (
         "as much goes out as comes in, for long: clients of servers mostly receive, or mostly send",
         "|out - in| / (out + in) < symmetry, 50 kB or more each way, 10 minutes or more",
         "Argus' producer/consumer ratio; threshold and log10 LR 0.6: expert",
-        "voice and video calls, games, backups that compare first",
+        "voice and video calls, games, polling on one connection, backups that compare first",
         "padding one way",
     ),
 )
@@ -163,8 +165,8 @@ def _trickle(record: FlowRecord, spoken: Spoken, lasted_s: float, limits: Intera
             text = f"an HTTP request has gone on for {lasted_s:.0f} s in {sent} pieces, {small:.0%} of them small"
             yield present(TRICKLE, float(sent), limits.trickle_packets, text)
     tiny = _share(record.payload_sizes_out, _TINY)
-    if sent >= limits.small_packets and tiny >= limits.small_share:
-        text = f"{tiny:.0%} of {sent} client packets have 64 bytes at most"
+    if sent >= max(limits.small_packets, limits.small_per_s * lasted_s) and tiny >= limits.small_share:
+        text = f"{tiny:.0%} of {sent} client packets in {lasted_s:.0f} s have 64 bytes at most"
         yield present(SMALL, tiny, limits.small_share, text)
 
 

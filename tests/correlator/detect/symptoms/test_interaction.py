@@ -112,6 +112,11 @@ def test_uploads_conversations_and_tunnels_are_no_trickle(changes: dict[str, Any
     assert "http-trickle" not in found(TRICKLE, **changes)
 
 
+def test_small_packets_a_minute_apart_are_not_frequent() -> None:
+    assert "small-and-frequent" in found(SHELL, length_s=1700)
+    assert "small-and-frequent" not in found(SHELL, length_s=1800)
+
+
 @pytest.mark.parametrize(
     ("out", "in_", "length_s", "told"),
     [
