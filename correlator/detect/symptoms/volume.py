@@ -1,4 +1,4 @@
-"""Symptoms of what is carried out: much in an hour, much at once, more out than in, little by little."""
+"""Symptoms of what is carried, out above all: much in an hour, much at once, more out than in, little by little."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from correlator.detect.channel import Channel, Hour, Surroundings, Visit
+from correlator.detect.channel import Channel, Surroundings, Visit
 from correlator.detect.symptom import Family, Sight, Symptom, absent, present
 
 UPLOAD: Final = "upload"
+DOWNLOAD: Final = "download"
 UPLOAD_AT_ONCE: Final = "upload-at-once"
 OUTBOUND: Final = "outbound-dominant"
 SLOW: Final = "slow-exfiltration"
@@ -24,6 +25,8 @@ class VolumeLimits(Struct, frozen=True, kw_only=True):
 
     hour_bytes: Bytes = 100_000_000
     day_bytes: Bytes = 1_000_000_000
+    hour_in_bytes: Bytes = 1_000_000_000
+    day_in_bytes: Bytes = 10_000_000_000
     at_once_bytes: Bytes = 10_000_000
     dominant_pcr: Annotated[float, Meta(gt=0, lt=1)] = 0.6
     dominant_bytes: Bytes = 60_000
@@ -44,6 +47,16 @@ SYMPTOMS: Final = (
         "share of true alerts",
         "backups, uploads of pictures and videos, file synchronisation, large pushes with git, conferences",
         "sending less in an hour; several servers",
+    ),
+    Symptom(
+        DOWNLOAD,
+        Family.VOLUME,
+        0.2,
+        "very much is received in an hour or in a day",
+        "bytes received in one hour >= hour_in_bytes, or in 24 h >= day_in_bytes",
+        "Castro 2003, volume inbound over a period; limits and LR expert; what is usual for a client tells more",
+        "video, system images, games, restored backups",
+        "receiving less in an hour; several servers",
     ),
     Symptom(
         UPLOAD_AT_ONCE,
@@ -85,8 +98,10 @@ def of_channel(channel: Channel, _around: Surroundings, limits: VolumeLimits) ->
     if channel.hours:
         latest = max(channel.hours)
         day = [hour for number, hour in channel.hours.items() if number > latest - _DAY_HOURS]
-        yield _upload(day, limits)
-        yield _outbound(day, limits)
+        sent, received = [hour.bytes_out for hour in day], [hour.bytes_in for hour in day]
+        yield _much(UPLOAD, sent, "sent", limits.day_bytes, limits.hour_bytes)
+        yield _much(DOWNLOAD, received, "received", limits.day_in_bytes, limits.hour_in_bytes)
+        yield _outbound(sum(sent), sum(received), limits)
     carried = [visit for visit in channel.visits if visit.bytes_out or visit.bytes_in]
     if carried:
         yield _at_once(carried, limits)
@@ -99,19 +114,15 @@ def pcr(bytes_out: int, bytes_in: int) -> float:
     return (bytes_out - bytes_in) / (bytes_out + bytes_in) if bytes_out + bytes_in else 0.0
 
 
-def _upload(day: Sequence[Hour], limits: VolumeLimits) -> Sight:
-    for sent, limit, when in (
-        (sum(hour.bytes_out for hour in day), limits.day_bytes, "24 h"),
-        (max(hour.bytes_out for hour in day), limits.hour_bytes, "an hour"),
-    ):
-        if sent >= limit:
-            text = f"{size_text(sent)} were sent in {when}; {size_text(limit)} are much"
-            return present(UPLOAD, sent, limit, text)
-    return absent(UPLOAD)
+def _much(symptom: str, hours: Sequence[int], done: str, day_limit: int, hour_limit: int) -> Sight:
+    for carried, limit, when in ((sum(hours), day_limit, "24 h"), (max(hours), hour_limit, "an hour")):
+        if carried >= limit:
+            text = f"{size_text(carried)} were {done} in {when}; {size_text(limit)} are much"
+            return present(symptom, carried, limit, text)
+    return absent(symptom)
 
 
-def _outbound(day: Sequence[Hour], limits: VolumeLimits) -> Sight:
-    sent, received = sum(hour.bytes_out for hour in day), sum(hour.bytes_in for hour in day)
+def _outbound(sent: int, received: int, limits: VolumeLimits) -> Sight:
     ratio = pcr(sent, received)
     if sent < limits.dominant_bytes or ratio < limits.dominant_pcr:
         return absent(OUTBOUND)

@@ -13,7 +13,7 @@ RULES = ("connections", "out", "in")
 
 
 def sights(learned: Learned | None) -> list[Sight]:
-    around = Surroundings(0, 1, 1, 0, 0, learned)
+    around = Surroundings(0, 1, 1, 0, 0, learned=learned)
     return list(of_channel(Channel("10.0.0.1", "a.example", 443, 6), around, BaselineLimits()))
 
 

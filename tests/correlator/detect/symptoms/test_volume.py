@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from correlator.detect.channel import Channel, Surroundings
 from correlator.detect.symptoms.volume import (
+    DOWNLOAD,
     OUTBOUND,
     SLOW,
     UPLOAD,
@@ -35,6 +36,8 @@ def carried(out: int, into: int) -> dict[str, int]:
         ([carried(120_000_000, 120_000_000)], {UPLOAD}),
         ([carried(120_000_000, 1000)], {UPLOAD, UPLOAD_AT_ONCE, OUTBOUND}),
         ([carried(300, 900_000_000)], set()),
+        ([carried(300, 1_000_000_000)], {DOWNLOAD}),
+        (every(20, 3600, **carried(300, 500_000_000)), {DOWNLOAD}),
         (every(17, 12, **carried(41_000, 1000)), {SLOW, OUTBOUND}),
         (every(17, 12, **carried(41_000, 41_000)), set()),
         (every(9, 12, **carried(41_000, 1000)), {OUTBOUND}),
@@ -44,8 +47,9 @@ def carried(out: int, into: int) -> dict[str, int]:
         (every(4, 3600, **carried(2_000_000, 5_000)), {OUTBOUND}),
     ],
     ids=[
-        "one large post", "much both ways", "all at once", "a download", "little by little", "both ways", "few of them",
-        "next to nothing", "most bring in", "a gigabyte a day", "some each hour",
+        "one large post", "much both ways", "all at once", "a download", "a large one", "ten in a day",
+        "little by little", "both ways", "few of them", "next to nothing", "most bring in", "a gigabyte a day",
+        "some each hour",
     ],
 )  # fmt: skip
 def test_what_goes_out(flows: list[dict[str, Any]], names: set[str]) -> None:
@@ -79,7 +83,7 @@ def test_sizes_for_people(count: int, text: str) -> None:
 @given(any_channels(), any_surroundings)
 def test_anything_that_may_be_remembered_is_taken(made: Channel, around: Surroundings) -> None:
     names = {sight.symptom for sight in of_channel(made, around, LIMITS)}
-    assert names <= {UPLOAD, UPLOAD_AT_ONCE, OUTBOUND, SLOW}
+    assert names <= {UPLOAD, DOWNLOAD, UPLOAD_AT_ONCE, OUTBOUND, SLOW}
 
 
 @given(st.permutations(range(12)))
