@@ -32,6 +32,7 @@ from sensor.capture import _walk
 from sensor.capture._feed import FrameFeed
 from sensor.capture._walk import CaptureDamaged, CaptureWalker, NotACapture
 from sensor.flow._table import FlowTable
+from sensor.inspect._content import Inspector
 
 ROUND_FRAMES = 20_000
 STATE_BYTES = 1 << 20
@@ -69,7 +70,12 @@ class Ledger:
         self.settings = settings
         wanted = settings.get("streams")
         self.watched = None if wanted is None else Watched(wanted)
-        self.table = FlowTable(**settings | {"streams": None if self.watched is None else self.watched.streams})
+        bounds = settings.get("inspector")
+        self.inspector = None if bounds is None else Inspector(**bounds)
+        self.table = FlowTable(
+            **settings
+            | {"streams": None if self.watched is None else self.watched.streams, "inspector": self.inspector}
+        )
         self.records = self.ended = self.packets = self.wire_bytes = 0
 
     def drain(self) -> list[tuple[Any, ...]]:
@@ -101,6 +107,10 @@ class Ledger:
             )
         if self.watched is not None and self.watched.wrong:
             raise Finding(f"streams: {self.watched.wrong}")
+        if self.inspector is not None and self.inspector.used_bytes > self.inspector.memory_bytes:
+            raise Finding(f"{self.inspector.used_bytes} bytes of content, {self.inspector.memory_bytes} allowed")
+        if self.inspector is not None and self.inspector.failed:
+            raise Finding(f"{self.inspector.failed} of {self.inspector.told} questions for facts failed")
         if table.flows_open > self.settings["max_flows"]:
             raise Finding(f"{table.flows_open} flows open, {self.settings['max_flows']} allowed")
 
@@ -120,6 +130,7 @@ class Ledger:
             "ended flows": (self.ended, table.flows_started),
             "open flows": (table.flows_open, 0),
             "dropped records": (table.records_dropped, 0),
+            "bytes of content": (0 if self.inspector is None else self.inspector.used_bytes, 0),
         }
         for what, (found, wanted) in sums.items():
             if found != wanted:
@@ -256,6 +267,7 @@ class Run:
             "clock_steps",
         ):
             self.totals[name] += getattr(table, name)
+        self.totals["told"] += 0 if ledger.inspector is None else ledger.inspector.told
         self.rejected.update(table.rejected_by_reason())
         if self.job.plant == "miscount":
             raise Finding("planted: a miscount")
@@ -340,6 +352,7 @@ def _settings(dice: random.Random) -> dict[str, Any]:
         "home": dice.choice([(), [(b"\x0a\0\0\0", 8), (b"\xfe\x80" + bytes(14), 10)]]),
         "seed": dice.randbytes(32),
         "streams": limits(dice),
+        "inspector": None if dice.random() < 0.25 else {"memory_bytes": dice.choice((0, 300, 5_000, 100_000, 1 << 26))},
     }
 
 

@@ -149,8 +149,9 @@ cdef inline uint8_t* put_facts(uint8_t* at, Content* content) noexcept nogil:
     if count == 0:
         return put_nil(at)
     at = put_big_endian(at, 0xDE, count, 2)
-    memcpy(at, content.pairs, content.pairs_bytes)
-    at += content.pairs_bytes
+    if content.pair_count:
+        memcpy(at, content.pairs, content.pairs_bytes)
+        at += content.pairs_bytes
     if content.status:
         at = put_count(put_words(at, b"http_status"), content.status)
     if out != UNDECIDED:
