@@ -20,11 +20,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from http_talk import events, request, response
 from rec_records import RUN, alarm, exchange, flow, flow_log, frame, header, stats
 
 from common.errors import UserError, WireError
 from common.flowlog import Frame, check_file_header, decode_payload, scan_frames
 from common.link import ACK, FRAME, HELLO, PING, WELCOME, pack_answer, pack_frame, pack_hello, unpack_answer
+from common.records import HttpExchange, RecordReader, check_exchange
 from common.textrecords import FLOW_COLUMNS, flow_cells, flow_row
 from correlator.ingest.formats.detect import detect_format
 from correlator.ingest.formats.lines import numbered_lines
@@ -32,6 +34,7 @@ from correlator.ingest.formats.textrows import read_csv, read_ndjson
 from correlator.ingest.formats.zeek import read_json, read_tsv
 from correlator.ingest.peers import Message, Peers
 from correlator.ingest.receiver import Receiver
+from sensor.http.exchanges import Exchanges
 
 _STATE_BYTES = 1 << 20
 _FLOWS = [flow(flow_id=number, history="ShADadFf", vlan=number) for number in range(1, 5)]
@@ -52,7 +55,32 @@ _TSV = (
     + "\t".join(_ZEEK) + "\n" + ("\t".join(_ZEEK.values()) + "\n") * 3
 ).encode()  # fmt: skip
 _ZEEK_JSON = ((json.dumps(_ZEEK) + "\n") * 3).encode()
+_EXCHANGES = RecordReader(HttpExchange, HttpExchange._fields)
+_CHUNKS = b"5\r\nhello\r\n0\r\nX: y\r\n\r\n"
+_TALKS = [
+    b"|part|".join(talk)
+    for talk in (
+        [
+            request(),
+            response(body=b"hello"),
+            request("HEAD / HTTP/1.1"),
+            response("HTTP/1.1 200 OK", "Content-Length: 9"),
+        ],
+        [
+            request("POST http://a:81/ HTTP/1.1", "Host: a", "Content-Length: 3", body=b"abc"),
+            response("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", body=_CHUNKS),
+        ],
+        [request("CONNECT a:443 HTTP/1.1", "Host: a:443"), response("HTTP/1.1 200 OK", "A: b"), request(), response()],
+        [
+            request("GET /w HTTP/1.1", "Host: a", "Upgrade: websocket"),
+            response("HTTP/1.1 101 Go", "A: b"),
+            b"\x81\x05hello",
+        ],
+        [request() * 70, response(body=b"x") * 80, b"GET /old\r\n", b"<html>"],
+    )
+]
 _WORDS = [
+    b"|part|", b"HTTP/1.1", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"\r\n\r\n", b"CONNECT ",
     b"", b"\0", b"\xff", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff\xff\xff\xff\xff", b"-1", b"1e999", b"9" * 40, b"nan",
     b"null", b"[" * 50, b"{", b'"', b"\n", b"\t", b",", b"\xef\xbb\xbf", b"\xc3", b"\\x09", b"#fields\t", b"1e-999999",
     b"0x10", b"true", b"\xdf" + bytes(4), b"\xcb\x7f\xf0" + bytes(6), "\u202e\u0661".encode(), b"\\ud800",
@@ -126,6 +154,13 @@ def a_text(data: bytes) -> None:
             pass
 
 
+def http(data: bytes) -> None:
+    """What the two sides of a connection say in turns, and gaps: exchanges that readers take."""
+    turns = [(number & 1, part or 5) for number, part in enumerate(data.split(b"|part|"))]
+    for record in Exchanges(uri_bytes=200).take(events(turns, end_reason=3 + len(data) % 2)):
+        check_exchange(_EXCHANGES.read(tuple(record)))
+
+
 def _payloads() -> list[bytes]:
     return [bytes(item.payload) for item in scan_frames(memoryview(_LOG), 12) if isinstance(item, Frame)]
 
@@ -137,7 +172,7 @@ def _framed(data: bytes, dice: random.Random) -> bytes:
 
 
 def _input(dice: random.Random) -> tuple[Callable[[bytes], None], bytes]:
-    kind = dice.randrange(6)
+    kind = dice.randrange(8)
     if kind == 0:
         return a_flow_log, changed(_LOG, dice)
     if kind == 1:
@@ -147,6 +182,8 @@ def _input(dice: random.Random) -> tuple[Callable[[bytes], None], bytes]:
     if kind == 3:
         answer = b"|part|".join(pack_answer(dice.choice((WELCOME, ACK)), RUN, 7, "why"))
         return messages, changed(dice.choice((answer, frame(1, _FLOWS))), dice)
+    if kind > 5:
+        return http, changed(dice.choice(_TALKS), dice)
     return a_text, changed(dice.choice((_NDJSON, _CSV, _TSV, _ZEEK_JSON)), dice)
 
 

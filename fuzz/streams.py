@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from common.errors import WireError
+from common.records import HttpExchange, RecordReader, check_exchange
+from sensor.http.exchanges import Exchanges
 from sensor.stream._streams import Streams
-from sensor.stream.events import Began, Data, Ended, Gap, Skipped
+from sensor.stream.events import Began, Data, Ended, Event, Gap, Skipped
 
 _PACKET_BYTES = 65_535
 
@@ -22,6 +25,7 @@ def limits(dice: random.Random) -> dict[str, Any] | None:
         "most_bytes": dice.choice((0, 0, 1, 2_000)),
         "apart": dice.random() < 0.25,
         "datagrams": dice.random() < 0.5,
+        "http": dice.random() < 0.3,
     }
 
 
@@ -32,11 +36,14 @@ class Watched:
         self.streams = Streams(**settings)
         self._reached: dict[int, list[int]] = {}
         self._data_bytes = 0
+        self._exchanges = Exchanges(uri_bytes=1024)
+        self._reader = RecordReader(HttpExchange, HttpExchange._fields)
         self.wrong = ""
 
     def drain(self) -> None:
         """Take the events."""
-        for event in self.streams.drain():
+        events = self.streams.drain()
+        for event in events:
             if isinstance(event, Began):
                 self._check(event, event.flow_id not in self._reached)
                 self._reached[event.flow_id] = [0, 0]
@@ -44,9 +51,22 @@ class Watched:
                 self._check(event, self._reached.pop(event.flow_id, None) is not None)
             else:
                 self._follow(event)
+        self._exchange(events)
         most = self.streams.total_bytes + _PACKET_BYTES
         if self.streams.held > most:
             self.wrong = f"{self.streams.held} bytes held, {most} allowed"
+
+    def _exchange(self, events: list[Event]) -> None:
+        """Make HTTP exchanges of the events; with ``http`` what nobody wants of the streams is left out."""
+        for record in self._exchanges.take(events):
+            try:
+                check_exchange(self._reader.read(tuple(record)))
+            except WireError as error:
+                self.wrong = f"{error} in {record!r:.300}"
+        if self.streams.http:
+            for skip in self._exchanges.skips:
+                self.streams.leave_out(*skip)
+        self._exchanges.skips.clear()
 
     def _follow(self, event: Data | Gap | Skipped) -> None:
         length = len(event.data) if isinstance(event, Data) else event.length

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -94,7 +95,11 @@ FAMILIES: Final = (
 
 def family_of(user_agent: bytes) -> Family | None:
     """Return the family that a User-Agent claims to be of."""
-    user_agent = user_agent[:512]
+    return _family_of(user_agent[:512])
+
+
+@lru_cache(maxsize=1024)
+def _family_of(user_agent: bytes) -> Family | None:
     return next((family for family in FAMILIES if family.agent.search(user_agent)), None)
 
 

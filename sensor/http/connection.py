@@ -83,7 +83,8 @@ class Connection:
             found = exchange.anomalies
             unanswered = exchange.has_request and exchange.response_start_ns is None
             if unanswered and found.isdisjoint(("gap", "cut-head")) and exchange.version != b"0.9":
-                found.add("unfinished" if cut else "no-response")
+                missed = self.sides[SERVER].missed
+                found.add("gap" if missed else "unfinished" if cut else "no-response")
             self._emit(exchange)
 
     # -- what the sides tell ---------------------------------------------------------------------
@@ -150,7 +151,7 @@ class Connection:
             return None
         headers = read_headers(rest)
         body = request_body(headers.fields)
-        if self.sides[SERVER].mode is Mode.LOST:
+        if self.sides[SERVER].mode in (Mode.LOST, Mode.GONE):
             self._give_up_waiting()
         exchange, self._early = self._early, None
         if exchange is not None:
@@ -221,7 +222,7 @@ class Connection:
             self._early = exchange
             return exchange
         exchange.over[CLIENT] = True
-        if client.mode is Mode.LOST:
+        if client.mode in (Mode.LOST, Mode.GONE):
             exchange.anomalies.add("gap" if self._requests else "no-request")
         elif self._requests and status != _REQUEST_TIMEOUT:
             exchange.anomalies.add("two-responses")

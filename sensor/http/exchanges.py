@@ -114,4 +114,4 @@ def _wanted_from(side: Side) -> int:
     """Return the offset up to which a direction's bytes are only counted, 0 when they are wanted."""
     if side.mode is Mode.FIXED and side.left >= _WORTH_SKIPPING:
         return side.position + side.left
-    return _TO_THE_END if side.mode is Mode.UNTIL_CLOSE else 0
+    return _TO_THE_END if side.mode in (Mode.UNTIL_CLOSE, Mode.GONE) else 0

@@ -16,6 +16,8 @@ from sensor.http.head import end_of_head, may_be_request, may_be_response
 from sensor.stream.events import CLIENT
 
 MAX_HEAD_BYTES: Final = 64 << 10
+MAX_LOST_BYTES: Final = 256 << 10
+"""Within which another message is looked for."""
 MAX_HELD_BYTES: Final = 16 << 10
 """What a client sent before the answer to its CONNECT or Upgrade."""
 _EMPTY_LINES: Final = b"\r\n"
@@ -34,6 +36,8 @@ class Mode(Enum):
     HELD = auto()
     """Whatever the answer to CONNECT or Upgrade makes of them."""
     LOST = auto()
+    GONE = auto()
+    """Lost for so long that nobody looks any more."""
     OVER = auto()
     """Of no interest."""
 
@@ -63,6 +67,8 @@ class Side:
         "buffer",
         "exchange",
         "left",
+        "lost_bytes",
+        "missed",
         "mode",
         "position",
     )
@@ -81,6 +87,10 @@ class Side:
         """Of the body, or of the chunk."""
         self.exchange: Exchange | None = None
         """What the body counts for."""
+        self.lost_bytes = 0
+        """Since it is not known where the next message begins."""
+        self.missed = False
+        """Whether that is for bytes that nobody saw."""
 
     def data(self, offset: int, time_ns: int, data: bytes) -> None:
         """Take bytes of the stream; those left out before them are made up for."""
@@ -88,7 +98,11 @@ class Side:
             self.pass_over(offset - self.position, time_ns)
         self.position = offset + len(data)
         if self.mode is Mode.LOST:
-            self._look_for_start(time_ns, data)
+            self.lost_bytes += len(data)
+            if self.lost_bytes > MAX_LOST_BYTES:
+                self.mode = Mode.GONE
+            else:
+                self._look_for_start(time_ns, data)
         start = 0
         while start < len(data):
             start = self._step(data, start, time_ns)
@@ -103,7 +117,7 @@ class Side:
             self.left -= length
             if not self.left:
                 self._fixed_over(time_ns)
-        elif self.mode in (Mode.UNTIL_CLOSE, Mode.OVER, Mode.LOST):
+        elif self.mode in (Mode.UNTIL_CLOSE, Mode.OVER, Mode.LOST, Mode.GONE):
             self._count(length, time_ns)
         else:
             self.lose(time_ns, gap=True)
@@ -137,6 +151,7 @@ class Side:
         exchange, self.exchange = self.exchange, None
         self.buffer = bytearray()
         self.mode = Mode.LOST
+        self.missed = gap
         if exchange is not None:
             if gap:
                 exchange.anomalies.add("gap")
@@ -319,6 +334,7 @@ class Side:
         if b"\n" in first and self._may_begin(bytearray(first)):
             self.lose(time_ns, gap=False)
             self.mode = Mode.HEAD
+            self.lost_bytes = 0
 
     def _count(self, length: int, time_ns: int) -> None:
         if self.exchange is not None:

@@ -125,6 +125,9 @@ class TestGaps:
         turns: list[Turn] = [(OUT, _GET), (IN, 30), (IN, b"rest"), (OUT, _GET), (IN, _OK), (OUT, _GET), (IN, _OK)]
         assert anomalies(*turns) == [("gap",), (), ()]
 
+    def test_a_response_that_nobody_saw_is_no_anomaly_of_the_server(self) -> None:
+        assert anomalies((OUT, _GET), (IN, 30), (IN, b"rest")) == [("gap",)]
+
     def test_a_response_to_a_request_that_was_not_seen_is_no_anomaly_of_the_server(self) -> None:
         assert anomalies((OUT, _GET), (IN, _OK), (OUT, 40), (IN, _OK)) == [(), ("gap",)]
 

@@ -84,6 +84,16 @@ def test_bytes_that_were_handed_over_before_they_were_refused_are_counted_once()
     assert record.response_body_bytes == _BIG
 
 
+def test_a_direction_that_is_no_http_for_long_is_only_counted() -> None:
+    exchanges = Exchanges()
+    exchanges.take([began(), Data(1, OUT, 0, START_NS, request())])
+    for number in range(30):
+        exchanges.take([Data(1, IN, 10_000 * number, START_NS, b"\x00" * 10_000)])
+    assert exchanges.skips[0] == (1, IN, 1 << 62)
+    (record,) = exchanges.take([Skipped(1, IN, 300_000, START_NS, 7), Ended(1, START_NS, 3)])
+    assert (record.response_body_bytes, record.anomalies) == (300_007, ("not-http",))
+
+
 def test_nothing_of_a_tunnel_is_wanted() -> None:
     exchanges = Exchanges()
     ask = request("CONNECT a:443 HTTP/1.1", "Host: a:443", "User-Agent: t")
