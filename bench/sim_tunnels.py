@@ -223,8 +223,8 @@ KINDS: Final = (
 def planned(world: World, each: int, days: int) -> list[Tunnel]:
     """Return the tunnels of a simulation: ``each`` of every kind, spread over users and days, a server each.
 
-    They begin after the first week where there are weeks, else after half of the run, on days on which their user works,
-    and end within the run.
+    They begin after the first week where there are weeks, else after half of the run, on days on which their user
+    works, and end within the run.
     """
     found = []
     for kind in KINDS:
