@@ -31,7 +31,7 @@ from simulate import Plan, write
 PAGE = HERE.parent / "docs/detection-figures.md"
 PICTURE = HERE.parent / "docs/reliability.svg"
 MARKS = "<!-- figures: begin -->", "<!-- figures: end -->"
-LOSSY_DAYS = 5
+LOSSY_DAYS = 2
 LOST = 0.1
 
 

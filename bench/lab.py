@@ -42,7 +42,7 @@ def captures_table(lab: Path, names: Sequence[str], step_s: float, found: list[V
     """Yield a row for each label of each capture, and keep the verdicts in ``found``."""
     how = (
         "Delay: from the label's start to an alarm of at least medium, when records come as the sensor hands them "
-        f"out, to {step_s:g} s. Rank: of the channel among the alarms of its capture, by probability."
+        f"out, to {step_s:g} s. Rank: of the channel among all of its capture, by the probability of a tunnel in it."
     )
     yield from (
         how, "",
@@ -63,7 +63,7 @@ def captures_table(lab: Path, names: Sequence[str], step_s: float, found: list[V
 
 def _row(verdict: Verdict, delay_s: float | None) -> str:
     unit = verdict.unit
-    probability = "" if verdict.probability is None else f"{verdict.probability:.3f}"
+    probability = "" if verdict.probability is None else f"{verdict.probability:.2g}"
     delay = "" if delay_s is None else f"{delay_s:.0f}"
     severity = verdict.severity or ("none" if unit.benign or unit.group is Group.NOTHING else "**none**")
     return (
@@ -94,7 +94,7 @@ def summary(found: Sequence[Verdict]) -> Iterator[str]:
     yield ""
     yield (
         "Tunnels with a benign twin that rank below or beside benign use: "
-        + (", ".join(f"{label} ({capture})" for capture, label in sorted(below)) or "none of those that are alarmed on")
+        + (", ".join(f"{label} ({capture})" for capture, label in sorted(below)) or "none")
         + "."
     )
 

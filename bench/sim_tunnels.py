@@ -223,7 +223,8 @@ KINDS: Final = (
 def planned(world: World, each: int, days: int) -> list[Tunnel]:
     """Return the tunnels of a simulation: ``each`` of every kind, spread over users and days, a server each.
 
-    They begin after the first week where there are weeks, on days on which their user works, and end within the run.
+    They begin after the first week where there are weeks, else after half of the run, on days on which their user
+    works, and end within the run.
     """
     found = []
     for kind in KINDS:
@@ -231,7 +232,8 @@ def planned(world: World, each: int, days: int) -> list[Tunnel]:
             dice = random.Random(f"tunnel {kind.name} {number} {world.seed}")
             peer = fresh(dice, dice.choice(("node", "static", "api", "web")), tls=kind.tls)
             longest = int(kind.lasts_s // 86_400) + 1
-            first, last = min(7, max(0, days - longest - 1)), max(0, days - longest - 1)
+            last = max(0, days - longest - 1)
+            first = min(7, last // 2)
             for _ in range(200):
                 user, day = dice.choice(world.users), dice.randint(first, max(first, last))
                 works = world.day(user, day).works

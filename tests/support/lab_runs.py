@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import dpkt
 from corr_cli import Cli
-from lab_truth import Unit, Verdict, verdicts
+from lab_truth import Channel, Unit, Verdict, verdicts
 from packets import pcap
 from programs import SENSOR, run
 
 from correlator.detect.alarm import Severity
+from correlator.detect.judge import probability_of
 
 _NS_PER_S: Final = 1_000_000_000
 
@@ -27,6 +30,8 @@ class Ran(NamedTuple):
 
     flows: list[Row]
     alarms: list[Row]
+    judged: dict[Channel, float]
+    """How probable a tunnel is in each channel, in the end."""
 
 
 def ran(capture: Path, folder: Path) -> Ran:
@@ -42,7 +47,13 @@ def imported(log: Path, db: Path) -> Ran:
     cli = Cli(db)
     result = cli("import", log)
     assert "records stored" in result.err, result
-    return Ran(cli.json("flows"), cli.json("alarms"))
+    return Ran(cli.json("flows"), cli.json("alarms"), _judged(db))
+
+
+def _judged(db: Path) -> dict[Channel, float]:
+    with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as conn:
+        rows = conn.execute("SELECT client, peer, port, log10_odds FROM detect_channels").fetchall()
+    return {(client, peer, port): probability_of(log10_odds) for client, peer, port, log10_odds in rows}
 
 
 def judged(lab: Path, name: str, of: Sequence[Unit], folder: Path) -> list[Verdict]:

@@ -108,10 +108,11 @@ class Verdict(NamedTuple):
     severity: str | None
     """Of the most severe alarm about it; None where there is none."""
     probability: float | None
+    """Of a tunnel in its channel, as the alarm says or, without one, as was judged in the end."""
     symptoms: tuple[str, ...]
     """Those that speak for a tunnel, the strongest first."""
     rank: int | None
-    """Of its channel among the alarms of its capture, 1 for the most probable; None without an alarm."""
+    """Of its channel among all of its capture, 1 for the most probable; None where nothing is known of it."""
 
     @property
     def level(self) -> int:
@@ -164,10 +165,14 @@ def _closeness(row: Mapping[str, str], label: Mapping[str, Any]) -> tuple[bool, 
 
 
 def verdicts(
-    of: Sequence[Unit], flows: Iterable[Mapping[str, Any]], alarms: Iterable[Mapping[str, Any]]
+    of: Sequence[Unit],
+    flows: Iterable[Mapping[str, Any]],
+    alarms: Iterable[Mapping[str, Any]],
+    judged: Mapping[Channel, float] | None = None,
 ) -> list[Verdict]:
     """Match alarms to labels; ``flows`` and ``alarms`` are those of ``tunnelwatch flows --json`` and ``alarms --json``.
 
+    ``judged`` are the probabilities of all channels, those without an alarm too.
     An alarm is about a label when one of its flows is, or, where it names none, its channel. Where a tunnel and
     ordinary use share a channel, an alarm that is about the tunnel is none about the other.
     """
@@ -187,8 +192,8 @@ def verdicts(
     for alarm in alarms:
         for place in _subjects(of, alarm, mine, channels):
             about[place].append(alarm)
-    ranks = _ranks(alarms)
-    return [_verdict(unit, found, ranks) for unit, found in zip(of, about, strict=True)]
+    scores = _scores(alarms, judged or {})
+    return [_verdict(unit, found, known, scores) for unit, found, known in zip(of, about, channels, strict=True)]
 
 
 def _channel_of_flow(flow: Mapping[str, Any]) -> Channel:
@@ -216,32 +221,25 @@ def _subjects(
     return tunnels or found
 
 
-def _score(alarm: Mapping[str, Any]) -> tuple[float, int]:
-    return alarm["probability"] or 0.0, Severity(alarm["severity"]).rank
-
-
-def _ranks(alarms: Iterable[Mapping[str, Any]]) -> dict[Channel | None, int]:
-    best: dict[Channel | None, tuple[float, int]] = {}
+def _scores(alarms: Iterable[Mapping[str, Any]], judged: Mapping[Channel, float]) -> dict[Channel, float]:
+    """Return the highest probability that was stated of each channel."""
+    found = dict(judged)
     for alarm in alarms:
-        channel = channel_of_alarm(alarm)
-        best[channel] = max(best.get(channel, (0.0, -1)), _score(alarm))
-    return {
-        channel: 1 + sum(other > score for other in best.values())  # those that are as probable share a rank
-        for channel, score in best.items()
-    }
+        if channel := channel_of_alarm(alarm):
+            found[channel] = max(found.get(channel, 0.0), alarm["probability"] or 0.0)
+    return found
 
 
-def _verdict(unit: Unit, about: Sequence[Mapping[str, Any]], ranks: Mapping[Channel | None, int]) -> Verdict:
+def _verdict(
+    unit: Unit, about: Sequence[Mapping[str, Any]], channels: set[Channel], scores: Mapping[Channel, float]
+) -> Verdict:
+    mine = [scores[channel] for channel in channels if channel in scores]
+    # Those that are as probable share a rank.
+    rank = 1 + sum(other > max(mine) for other in scores.values()) if mine else None
     if not about:
-        return Verdict(unit, None, None, (), None)
+        return Verdict(unit, None, max(mine, default=None), (), rank)
     worst = max(about, key=lambda alarm: (Severity(alarm["severity"]).rank, alarm["probability"] or 0.0))
-    return Verdict(
-        unit,
-        worst["severity"],
-        worst["probability"],
-        speaking(worst),
-        min(ranks[channel_of_alarm(alarm)] for alarm in about),
-    )
+    return Verdict(unit, worst["severity"], worst["probability"], speaking(worst), rank)
 
 
 def speaking(alarm: Mapping[str, Any]) -> tuple[str, ...]:
@@ -275,7 +273,7 @@ def score(group: Group, found: Iterable[Verdict], least: int) -> Score:
 
 
 def outranked(found: Sequence[Verdict]) -> Iterator[tuple[Verdict, Verdict]]:
-    """Yield the alarmed tunnels of one capture that rank below or beside benign use, with what they rank below."""
+    """Yield the tunnels with a benign twin that rank below or beside benign use of their capture, and that use."""
     for verdict in found:
         if verdict.unit.group is not Group.TWIN or verdict.rank is None:
             continue

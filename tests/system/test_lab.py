@@ -157,6 +157,9 @@ def test_channels_are_ranked_by_probability_and_equals_share_a_rank() -> None:
         for port, probability in ((1, 0.2), (2, 0.9), (3, 0.2))
     ]
     assert [verdict.rank for verdict in verdicts(labels, flows, alarms)] == [2, 1, 2, None]
+    judged = {("10.1.1.46", "10.9.9.4", 3128): 0.3, ("10.1.1.46", "10.9.9.1", 3128): 0.1}
+    found = verdicts(labels, flows, alarms, judged)
+    assert [(verdict.rank, verdict.probability) for verdict in found] == [(3, 0.2), (1, 0.9), (3, 0.2), (2, 0.3)]
 
 
 def test_a_score_counts_what_its_group_asks_for() -> None:
@@ -200,6 +203,8 @@ def asks(test: T) -> T:
 def test_the_flows_of_every_capture_are_those_of_its_labels(found: dict[str, list[Verdict]]) -> None:
     assert len(every(found)) > 150
     assert all(verdict.severity is None or verdict.rank is not None for verdict in every(found))
+    ranked = [verdict for verdict in every(found) if verdict.rank is not None]
+    assert len(ranked) > 0.9 * len(every(found))
 
 
 @asks
