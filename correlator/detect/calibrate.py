@@ -52,7 +52,7 @@ def upper(counts: Counts) -> float:
 def _counts(known: Mapping[str, Counts], name: str) -> Counts:
     """Return a symptom's counts; one that says nothing where it is not found was looked for everywhere."""
     found, tested = known.get(name, (0, 0))
-    return (found, tested) if tested > found else (found, known.get(EVERY, (0, 0))[1])
+    return (found, tested) if tested > found else (found, max(tested, known.get(EVERY, (0, 0))[1]))
 
 
 def recomputed(

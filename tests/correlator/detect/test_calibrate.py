@@ -59,10 +59,10 @@ def test_where_little_is_known_the_old_one_stays(ordinary: tuple[int, int], tunn
 
 
 def test_ratios_are_capped_as_in_the_sum() -> None:
-    counts = dict.fromkeys("abcd", (0, 10000000))
+    counts = dict.fromkeys("abcd", (0, 10_000_000))
     tunnels = dict.fromkeys("abcd", (1000, 1000))
     assert new(counts, tunnels) == {"a": 2.0, "b": 5.0, "c": None, "d": 2.0}
-    usual = dict.fromkeys("abcd", (10000, 10000))
+    usual = dict.fromkeys("abcd", (9_999, 10_000))
     rare = {"a": (1, 10_000), "b": (1, 10_000), "d": (1, 10_000)}
     assert new(usual, rare)["a"] == -3.0
 
