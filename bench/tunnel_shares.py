@@ -71,7 +71,7 @@ def main() -> None:
     if "--write" in sys.argv[1:]:
         text = MODULE.read_text(encoding="utf-8")
         text = re.sub(r"^CHANNELS: Final = \d+$", f"CHANNELS: Final = {channels}", text, flags=re.MULTILINE)
-        text = re.sub(r"(?s)(TUNNELS: .*? = \{\n).*?(\n?\})", lambda found: f"{found[1]}{lines}}}", text)
+        text = re.sub(r"(?s)(TUNNELS: [^=]*= \{)\n?.*?\}", lambda match: f"{match[1]}\n{lines}}}", text)
         MODULE.write_text(text, encoding="utf-8")
 
 

@@ -28,6 +28,7 @@ MOST_ROWS: Final = 200_000
 """Figures that are learned in one transaction; what is left waits for the next."""
 _HIGH_SHARE: Final = 0.1
 _MOST_OF_BUDGET: Final = 4
+_MOST_LOOKED_UP: Final = 50_000
 _ALONE: Final = (Level.CLIENT, Level.SERVICE)
 _OF_CHANNELS: Final = {"connections": "connections", "bytes_out": "out", "bytes_in": "in"}
 
@@ -164,6 +165,8 @@ class Learner:
                 return None
             asked = (subject, hour, values)
             if asked not in self._looked_up:
+                if len(self._looked_up) >= _MOST_LOOKED_UP:
+                    self._looked_up.clear()
                 self._looked_up[asked] = self._channel_hour(subject, hour * 3600, values)
             if (one := self._looked_up[asked]) is not None:
                 found.append(one)
@@ -193,7 +196,7 @@ class Learner:
         profiles.note_learned(self._conn, period_s)
         if not self._calendar.add(period_s):
             self._calendar = Calendar(self._slots, profiles.learned_periods(self._conn))
-        self._looked_up.clear()
+            self._looked_up.clear()
         return alarms
 
     def _with_events(self, row: Row, period_s: int) -> Row:

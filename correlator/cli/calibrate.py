@@ -9,10 +9,10 @@ import click
 from common.console import say
 from correlator.cli.options import Place, format_options, open_store, with_place
 from correlator.cli.output import print_records
-from correlator.detect.calibrate import LEAST_ORDINARY, Recomputed, as_toml, recomputed
+from correlator.detect.calibrate import EVERY, LEAST_ORDINARY, Recomputed, as_toml, recomputed
 from correlator.detect.catalogue import CATALOGUE
 from correlator.detect.profile import DAY_S
-from correlator.detect.tunnels import TUNNELS
+from correlator.detect.tunnels import CHANNELS, TUNNELS
 from correlator.files import whole
 from correlator.render.table import Column
 from correlator.store.calibration import symptom_counts
@@ -50,7 +50,7 @@ def calibrate(write: str | None, place: Place, form: str, *, force: bool) -> Non
     with open_store(place) as store:
         oldest_s = (last_period(store.conn) or 0) - settings.budget.window_days * DAY_S
         counts = symptom_counts(store.conn, oldest_s)
-    found = recomputed(CATALOGUE, counts, TUNNELS, settings.log10_lr)
+    found = recomputed(CATALOGUE, counts, {**TUNNELS, EVERY: (0, CHANNELS)}, settings.log10_lr)
     if not any(one.new is not None for one in found):
         say(
             f"warning: no symptom was tested for in {LEAST_ORDINARY} ordinary channel-days that have ended; "

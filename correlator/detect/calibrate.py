@@ -17,6 +17,8 @@ LEAST_ORDINARY: Final = 100
 LEAST_TUNNELS: Final = 5
 _Z95: Final = 1.6448536269514722
 
+EVERY: Final = ""
+"""In place of a symptom: all channels."""
 Counts = tuple[int, int]
 """In how many it was found, of how many in which it was tested for."""
 
@@ -47,6 +49,12 @@ def upper(counts: Counts) -> float:
     return min(1.0, (middle + _Z95**2 / (2 * size) + _Z95 * root) / (1 + _Z95**2 / size))
 
 
+def _counts(known: Mapping[str, Counts], name: str) -> Counts:
+    """Return a symptom's counts; one that says nothing where it is not found was looked for everywhere."""
+    found, tested = known.get(name, (0, 0))
+    return (found, tested) if tested > found else (found, max(tested, known.get(EVERY, (0, 0))[1]))
+
+
 def recomputed(
     catalogue: Catalogue,
     ordinary: Mapping[str, Counts],
@@ -60,7 +68,7 @@ def recomputed(
     found = []
     for name, symptom in sorted(catalogue.symptoms.items()):
         old = in_force.get(name, symptom.log10_lr)
-        mine, theirs = ordinary.get(name, (0, 0)), tunnels.get(name, (0, 0))
+        mine, theirs = _counts(ordinary, name), _counts(tunnels, name)
         new: float | None = None
         if mine[1] >= LEAST_ORDINARY and theirs[1] >= LEAST_TUNNELS and theirs[0] and old > 0:
             cap = DECISIVE_CAP if symptom.decisive else ORDINARY_CAP
@@ -72,9 +80,8 @@ def recomputed(
 def as_toml(found: list[Recomputed]) -> str:
     """Return the new ratios as a section of the configuration."""
     lines = [
-        f"# ordinary channel-days {one.ordinary[0]} of {one.ordinary[1]}, "
-        f"tunnels {one.tunnels[0]} of {one.tunnels[1]}\n"
-        f"{one.symptom} = {one.new:.2f}\n"
+        "# found in {} of {} ordinary days of channels, in {} of {} tunnels\n".format(*one.ordinary, *one.tunnels)
+        + f"{one.symptom} = {one.new:.2f}\n"
         for one in found
         if one.new is not None
     ]

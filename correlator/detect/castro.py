@@ -1,4 +1,4 @@
-"""Castro's rules as he wrote them (2003, 1.3.3 and 3), for pairs of client and service, hour by hour.
+"""Castro's rules as he wrote them (2003, 1.3.3, 2.4 and annexe), for pairs of client and service, hour by hour.
 
 They are for comparison and for networks where next to nothing varies; what they cost is in docs/learning.md.
 """

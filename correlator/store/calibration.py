@@ -19,6 +19,8 @@ from correlator.detect.judge import ORDINARY_CAP
 BASELINE: Final = "baseline/"
 CHANNELS: Final = "channel/"
 """What the names of scores begin with."""
+EVERY: Final = ""
+"""In place of a symptom: all channels of a day."""
 _KEEP: Final = "INSERT OR REPLACE INTO calibration_scores (scores_of, start_s, tests, highest) VALUES (?, ?, ?, ?)"
 _LOAD: Final = """
 SELECT scores_of, start_s, tests, highest FROM calibration_scores
@@ -105,6 +107,8 @@ def close_days(conn: sqlite3.Connection, before_s: int) -> None:
             found_in.update(_names_decoder.decode(found))
         for kind, some in scores.items():
             keep(conn, f"{CHANNELS}{kind}", bucket(day_s, len(some), some))
+        channels = sum(len(some) for some in scores.values())
+        conn.execute(_COUNT, (day_s, EVERY, channels, 0))
         conn.executemany(_COUNT, [(day_s, name, count, found_in[name]) for name, count in sorted(tested_in.items())])
         conn.execute("DELETE FROM channel_days WHERE day_s = ?", (day_s,))
 
@@ -115,10 +119,10 @@ def _dismissed(conn: sqlite3.Connection, day_s: int, key: Key) -> bool:
 
 
 def symptom_counts(conn: sqlite3.Connection, oldest_s: int) -> dict[str, tuple[int, int]]:
-    """Return in how many channels of days from a time on each symptom was tested for, and found."""
-    query = """SELECT symptom, sum(tested), sum(found) FROM symptom_days WHERE day_s >= ?
+    """Return in how many channels of days from a time on each symptom was found, and tested for; EVERY has them all."""
+    query = """SELECT symptom, sum(found), sum(tested) FROM symptom_days WHERE day_s >= ?
                GROUP BY symptom ORDER BY symptom"""
-    return {symptom: (tested, found) for symptom, tested, found in conn.execute(query, (oldest_s,))}
+    return {symptom: (found, tested) for symptom, found, tested in conn.execute(query, (oldest_s,))}
 
 
 def alarms_of_day(conn: sqlite3.Connection, kind: str, day_s: int) -> list[tuple[Ranked, frozenset[str]]]:

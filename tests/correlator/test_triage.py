@@ -107,7 +107,7 @@ def test_days_are_summed_up_without_those_that_alarmed(store: Store) -> None:
     play(store, 1, [], chosen)
     known = calibration.load(store.conn, calibration.CHANNELS, 0)
     assert [(one.tests, one.highest) for one in known["6-web"].buckets] == [(2, (-3.5, -4.0))]
-    assert calibration.symptom_counts(store.conn, 0) == {"long-channel": (2, 0)}
+    assert calibration.symptom_counts(store.conn, 0) == {"": (0, 2), "long-channel": (0, 2)}
 
 
 def test_what_alarmed_and_was_acknowledged_is_ordinary(store: Store) -> None:
@@ -115,7 +115,7 @@ def test_what_alarmed_and_was_acknowledged_is_ordinary(store: Store) -> None:
     store_alarms(store.conn, [alarm(1, 1.0, 0)])
     acknowledge(store.conn, alarm_id(alarm(1, 1.0, 0)), 99)
     play(store, 1, [], settings())
-    assert calibration.symptom_counts(store.conn, 0) == {"long-channel": (2, 2)}
+    assert calibration.symptom_counts(store.conn, 0) == {"": (0, 2), "long-channel": (2, 2)}
 
 
 def alarm(number: int, odds: float, day: int, severity: Severity = Severity.MEDIUM, *, sure: bool = False) -> Alarm:

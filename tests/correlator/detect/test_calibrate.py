@@ -27,10 +27,17 @@ def new(ordinary: dict[str, tuple[int, int]], tunnels: dict[str, tuple[int, int]
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
-def test_the_bound_is_above_the_share_and_nearer_where_more_is_known(hits: int, others: int) -> None:
+def test_the_bound_is_above_the_share_and_falls_with_every_miss(hits: int, others: int) -> None:
     counts = (hits, hits + others)
     assert share(counts) <= upper(counts) <= 1
-    assert upper((10 * hits, 10 * (hits + others))) <= upper(counts) + 1e-9
+    assert upper((hits, hits + others + 1)) <= upper(counts)
+    assert upper((hits + 1, hits + others + 1)) >= upper(counts)
+
+
+def test_a_symptom_that_only_speaks_when_found_was_looked_for_everywhere() -> None:
+    every = {"": (0, 1000), "a": (100, 100)}
+    (one, *_) = recomputed(MINE, every, {"": (0, 40), "a": (30, 30)}, {})
+    assert (one.ordinary, one.tunnels) == ((100, 1000), (30, 40))
 
 
 def test_nothing_in_a_thousand_is_not_never() -> None:
@@ -52,10 +59,10 @@ def test_where_little_is_known_the_old_one_stays(ordinary: tuple[int, int], tunn
 
 
 def test_ratios_are_capped_as_in_the_sum() -> None:
-    counts = dict.fromkeys("abcd", (0, 10000000))
+    counts = dict.fromkeys("abcd", (0, 10_000_000))
     tunnels = dict.fromkeys("abcd", (1000, 1000))
     assert new(counts, tunnels) == {"a": 2.0, "b": 5.0, "c": None, "d": 2.0}
-    usual = dict.fromkeys("abcd", (10000, 10000))
+    usual = dict.fromkeys("abcd", (9_999, 10_000))
     rare = {"a": (1, 10_000), "b": (1, 10_000), "d": (1, 10_000)}
     assert new(usual, rare)["a"] == -3.0
 
