@@ -2,12 +2,10 @@
 """The callback of live capture: frames that pypcap hands over, counted into a flow table."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcpy
 
 cimport cython
 
-from sensor.decode._frame cimport UNKNOWN_LENGTH, Packet
-from sensor.flow._shape cimport SAMPLE_BYTES
+from sensor.decode._frame cimport UNKNOWN_LENGTH
 from sensor.flow._table cimport LINE_HIGH, PENDING, FlowTable
 
 
@@ -16,21 +14,21 @@ from sensor.flow._table cimport LINE_HIGH, PENDING, FlowTable
 cdef class FrameFeed:
     """Counts frames of one link type into a table; what pypcap calls for each packet.
 
-    Packets wait in the table's line longer than pypcap keeps their frames, so what the table looks at of their
-    content is copied.  ``settle`` at the end of a turn counts those in line.  ``last_ns`` is the time of the
-    latest frame.
+    Packets wait in the table's line longer than pypcap keeps their frames, so these are kept until others take
+    their places.  ``settle`` at the end of a turn counts those in line.  ``last_ns`` is the time of the latest frame.
     """
 
     cdef FlowTable table
     cdef int link_type
     cdef uint32_t snap_length
-    cdef uint8_t[PENDING][SAMPLE_BYTES] kept
+    cdef list kept
     cdef readonly int64_t last_ns
 
     def __cinit__(self, FlowTable table not None, int link_type, uint32_t snap_length):
         self.table = table
         self.link_type = link_type
         self.snap_length = snap_length
+        self.kept = [None] * PENDING
 
     def __dealloc__(self):
         if self.table is not None:
@@ -42,13 +40,9 @@ cdef class FrameFeed:
         cdef uint32_t captured = <uint32_t> len(frame)
         # pypcap keeps the length on the wire to itself: a frame as long as the snap length may be longer.
         cdef uint32_t length = captured if captured < self.snap_length else UNKNOWN_LENGTH
-        cdef Packet* packet = &table.pending[place].packet
         self.last_ns = time_ns
         if table.take_in(self.link_type, time_ns, <const uint8_t*> (<const char*> frame), captured, length):
-            if packet.content_bytes:
-                packet.content_bytes = min(packet.content_bytes, <uint32_t> SAMPLE_BYTES)
-                memcpy(self.kept[place], packet.content, packet.content_bytes)
-                packet.content = self.kept[place]
+            self.kept[place] = frame
             # Many at once: what pypcap does for a packet and what the table does take turns in the caches.
             if table.taken_in - table.counted >= LINE_HIGH:
                 table.catch_up()

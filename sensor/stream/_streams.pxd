@@ -15,6 +15,7 @@ cdef struct Held:
 cdef struct Half:
     # One direction.
     uint64_t offset             # of what comes next, in the stream
+    uint64_t wire_bytes         # of its packets, from their IP headers on; the flow table counts them
     Held* first                 # in ascending order, without overlaps
     uint32_t next_sequence
     uint32_t held_bytes
@@ -41,7 +42,8 @@ cdef struct Names:
 
 cdef struct Note:
     # An event that waits to be handed out.
-    Names names                 # of Began; else only flow_id and start_ns, the event's time
+    # Of Began; else flow_id and start_ns, the event's time; of Ended also packets and their bytes, [0] and [1].
+    Names names
     uint64_t offset
     uint64_t at                 # of the bytes in Streams.bytes
     uint64_t length             # of these, or of the gap
@@ -74,7 +76,8 @@ cdef class Streams:
                      Packet* packet) noexcept nogil
     cdef void fix(self, Assembly* assembly, uint8_t side) noexcept nogil
     cdef void datagram(self, Assembly* assembly, uint8_t side, Packet* packet) noexcept nogil
-    cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason) noexcept nogil
+    cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason, uint64_t packets_out,
+                  uint64_t packets_in) noexcept nogil
     cdef void discard(self, Assembly* assembly) noexcept nogil
     cdef relieve(self)
     cdef Note* note(self, uint64_t flow_id, uint8_t kind, int64_t time_ns) noexcept nogil

@@ -60,7 +60,7 @@ def test_a_connection_begins_with_its_first_payload_and_ends() -> None:
         Began(1, T0, 6, None, client, CLIENT[1], server, SERVER[1]),
         Data(1, OUT, 0, T0 + S, b"hello"),
         Data(1, BACK, 0, T0 + 2 * S, b"world!"),
-        Ended(1, T0 + 3 * S + 20_000_000, 3),
+        Ended(1, T0 + 3 * S + 20_000_000, 3, packets_out=5, packets_in=3, wire_bytes_out=205, wire_bytes_in=126),
     ]
 
 
@@ -171,7 +171,8 @@ def test_the_beginning_is_waited_for_a_second(direction: int) -> None:
 def test_a_syn_that_comes_behind_its_data_is_the_beginning() -> None:
     talk, streams = waiting()
     talk.back(0.1, ACK, b"xyz", seq=700, ack=1).back(0.2, SYN | ACK, seq=696, ack=1)
-    assert pieces(streams.drain(), BACK) == [] and streams.held == 5
+    assert pieces(streams.drain(), BACK) == []
+    assert streams.held == 5
     assert pieces(ended(talk), BACK) == [(0, 3), (3, b"xyz")]
 
 
