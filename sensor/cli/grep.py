@@ -1,4 +1,4 @@
-"""``tunnelwatch-sensor grep``: signatures looked for in the streams of captures, with flowgrep's letters."""
+"""``tunnelwatch-sensor grep``: signatures looked for in streams, with flowgrep's letters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import click
 from common.console import printable, say, version_option
 from common.errors import UserError
 from sensor.capture.inputs import OpenInputs
-from sensor.capture.pcapfile import check_capture
+from sensor.capture.live import LiveSource
+from sensor.capture.pcapfile import Opener, check_capture
 from sensor.capture.privileges import Reach, drop_privileges, renounce_privileges, user_to_become
+from sensor.config import CaptureConfig
 from sensor.grep import Grep, Report, Settings
 from sensor.match.patterns import ANY, Pattern, check_number, compile_pattern, patterns_of_file
 from sensor.match.rules import read_rules
@@ -26,8 +28,10 @@ from sensor.match.stream import MAX_CONTEXT_BYTES, Match, Stopwatch
 from sensor.output.matches import Context, match_json, match_line, unmatched_json, unmatched_line
 from sensor.output.payloads import PayloadFiles
 from sensor.stream._streams import Streams
-from sensor.stream.events import Began
+from sensor.stream.events import Began, Event
+from sensor.stream.live import live_batches
 from sensor.stream.reading import batches, left_out
+from sensor.streams.run import Stop
 
 _FOUND, _NONE, _ERROR = 0, 1, 2
 _MAX_LINES = 100
@@ -75,7 +79,9 @@ class _Around(click.ParamType[Any]):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a match, one a line.")
 @click.option("-u", "user", metavar="USER", help="As root: become USER once everything is open.  [default: nobody]")
 @click.option("-k", "kill", is_flag=True, help="Kill matched TCP streams: not done yet, refused.")
-@click.option("-d", "device", metavar="DEVICE", help="Search an interface: not done yet, refused.")
+@click.option(
+    "-d", "devices", multiple=True, metavar="DEVICE", help="Search an interface until a signal ends it. Repeatable."
+)
 @version_option("tunnelwatch-sensor")
 @click.argument("words", nargs=-1, metavar="[FILTER...]")
 @click.pass_context
@@ -93,6 +99,7 @@ def grep(context: click.Context, /, words: tuple[str, ...], **options: Any) -> N
       tunnelwatch-sensor grep -r trace.pcap -c '^CONNECT ' -C 3
       tunnelwatch-sensor grep -r trace.pcap -s 'uid=0\(root\)' -l flows -x | xargs ls -l
       tcpdump -w - | tunnelwatch-sensor grep -r - -v -c '^(GET|POST) ' tcp port 80
+      tunnelwatch-sensor grep -d eth0 --rules starter --json
     """
     try:
         context.exit(_grep(options, " ".join(words)))
@@ -112,33 +119,31 @@ def grep(context: click.Context, /, words: tuple[str, ...], **options: Any) -> N
 def _grep(options: dict[str, Any], expression: str) -> int:
     _refuse(options)
     patterns = _patterns(options)
-    for name in options["inputs"]:
-        check_capture(name, expression)
     directory = options["directory"] or ("." if options["names_only"] else None)
-    user = user_to_become(options["user"])
-    # Somebody else may not be allowed to open them later.
-    opened = OpenInputs(options["inputs"] if user is not None else [])
-    if user is not None and os.geteuid() == 0:
-        renounce_privileges()
-    files = PayloadFiles(directory) if directory is not None else None
-    if user is not None:
-        _give_up_root(user, directory, files)
     streams = Streams(datagrams=True)
     watch = Stopwatch()
-    run = Grep(patterns, _report(options, sys.stdout.write), _settings(options), files=files, stopwatch=watch)
+    stop = Stop()
     failure: UserError | None = None
-    try:
-        with _ticking(watch), closing(opened):
+    with ExitStack() as opened:
+        events = _opened(opened, stop, options, expression, streams)
+        user = user_to_become(options["user"])
+        inputs = opened.enter_context(closing(OpenInputs(options["inputs"] if user is not None else [])))
+        if user is not None and os.geteuid() == 0:
+            renounce_privileges()
+        files = PayloadFiles(directory) if directory is not None else None
+        if files is not None:
+            opened.callback(files.close)
+        if user is not None:
+            _give_up_root(user, directory, files, keep_capturing=bool(options["devices"]))
+        run = Grep(patterns, _report(options, sys.stdout.write), _settings(options), files=files, stopwatch=watch)
+        with _ticking(watch):
             try:
-                for events in batches(options["inputs"], expression, streams, opened.open):
-                    run.take(events)
+                for batch in events(inputs.open):
+                    run.take(batch)
                     sys.stdout.flush()
             except UserError as error:
                 failure = error
             run.finish()
-    finally:
-        if files is not None:
-            files.close()
     _say_what_was_left_out(run, files)
     if line := left_out(streams):
         say(line)
@@ -147,13 +152,32 @@ def _grep(options: dict[str, Any], expression: str) -> int:
     return _FOUND if run.selected else _NONE
 
 
+def _opened(
+    opened: ExitStack, stop: Stop, options: dict[str, Any], expression: str, streams: Streams
+) -> Callable[[Opener], Iterator[list[Event]]]:
+    """Return what gives the events of the captures or interfaces; these are open from now on."""
+    inputs = options["inputs"]
+    if not options["devices"]:
+        for name in inputs:
+            check_capture(name, expression)
+        return lambda opener: batches(inputs, expression, streams, opener)
+    live = opened.enter_context(closing(LiveSource(options["devices"], expression, CaptureConfig())))
+    opened.enter_context(stop.signals())
+
+    def listening(_opener: Opener) -> Iterator[list[Event]]:
+        say(f"listening on {live.interface}")
+        return live_batches(live, streams, lambda: stop.asked, say)
+
+    return listening
+
+
 def _refuse(options: dict[str, Any]) -> None:
     if options["kill"]:
         raise UserError("-k cannot kill streams yet; leave it out")
-    if options["device"] is not None:
-        raise UserError("-d cannot search an interface yet; use tcpdump -i DEVICE -w - and -r -")
-    if not options["inputs"]:
-        raise UserError("nothing to search; give a capture with -r FILE, or - for standard input")
+    if options["devices"] and options["inputs"]:
+        raise UserError("an interface and a file at once; give -d or -r")
+    if not options["inputs"] and not options["devices"]:
+        raise UserError("nothing to search; give a capture with -r FILE, - for standard input, or an interface with -d")
     if options["names_only"] and options["as_json"]:
         raise UserError("-x and --json both want standard output; give one")
     given = [options[name] for name in ("before", "after", "both") if options[name] is not None]
@@ -235,10 +259,10 @@ def _report(options: dict[str, Any], write: Callable[[str], object]) -> Report:
     return Report(match, unmatched, logged)
 
 
-def _give_up_root(user: str, directory: str | None, files: PayloadFiles | None) -> None:
+def _give_up_root(user: str, directory: str | None, files: PayloadFiles | None, *, keep_capturing: bool) -> None:
     """Become the user; a directory that was made here is theirs, another they must be allowed to write."""
     own = [Path(directory)] if directory is not None and files is not None and files.created else []
-    drop_privileges(user, Reach(own=own))
+    drop_privileges(user, Reach(own=own), keep_capturing=keep_capturing)
     if directory is not None and not os.access(directory, os.W_OK | os.X_OK):
         raise UserError(f"{user} may not write to {directory}; give another with -l, another user with -u, or -u root")
 

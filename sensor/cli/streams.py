@@ -18,12 +18,15 @@ from common import __version__
 from common.console import say
 from common.errors import UserError
 from sensor.capture.inputs import OpenInputs
+from sensor.capture.live import LiveSource
 from sensor.capture.pcapfile import check_capture
 from sensor.capture.privileges import Reach, drop_privileges
 from sensor.cli.options import one_filter, user_to_run_as
 from sensor.cli.read import split_words
+from sensor.config import CaptureConfig
 from sensor.service import NORMAL
 from sensor.stream._streams import Streams
+from sensor.stream.live import live_batches
 from sensor.stream.reading import batches, left_out
 from sensor.streams.console import Console, Options, in_base64, json_form, strip, text_form
 from sensor.streams.files import OutputFiles, make_directory
@@ -41,6 +44,11 @@ _FLAGS = "ctTXMkmg"
 
 _OPTIONS = (
     click.option("-r", "--read", "files", multiple=True, metavar="FILE", help="Read this capture. Repeatable."),
+    click.option(
+        "-i", "--interface", "interfaces", multiple=True, metavar="IFACE",
+        help="Record this interface until a signal ends it; any is all of them. Repeatable.",
+    ),
+    click.option("-p", "promiscuous", flag_value=False, default=True, help="Do not use promiscuous mode."),
     click.option("-l", "only_files", is_flag=True, help="All words are files, none of them a filter."),
     click.option("--filter", "filter_option", metavar="EXPRESSION", help="The filter, instead of trailing words."),
     click.option("-o", "directory", metavar="DIR", default=".", show_default=True, help="Write files here."),
@@ -93,13 +101,12 @@ def _with_options(command: Any) -> Any:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[FILE]... [FILTER]...")
 @_with_options
-@click.option("-p", "_promiscuous", is_flag=True, hidden=True, help="Has no meaning for a file.")
 @click.pass_context
 def streams(context: click.Context, /, words: tuple[str, ...], **options: Any) -> None:
-    r"""Write each direction of each TCP connection of capture files (- is standard input) to a file.
+    r"""Write each direction of each TCP connection of captures (- is standard input) or interfaces to a file.
 
-    The letters are tcpflow's. Words after the last FILE are a filter as for tcpdump; with -r all words are. Files that
-    are there are kept: a new one gets a counter. Started as root, it opens the captures and goes on as nobody, to whom
+    The letters are tcpflow's. Words after the last FILE are a filter as for tcpdump; with -r or -i all are. Files that
+    are there are kept: a new one gets a counter. Started as root, it opens what it reads and goes on as nobody, to whom
     it gives DIR if it makes it; -u names another user.
 
     \b
@@ -108,26 +115,41 @@ def streams(context: click.Context, /, words: tuple[str, ...], **options: Any) -
       tunnelwatch-sensor streams -r trace.pcap -o out -FM --index out.ndjson port 80
       tunnelwatch-sensor streams -c -g trace.pcap host 10.1.1.9
       tunnelwatch-sensor streams -J trace.pcap | jq -r .src_host
+      tunnelwatch-sensor streams -i eth0 -c port 25
     """
     files, expression = _inputs(words, options)
     wanted = _wanted(options)
-    check_capture(files[0], expression)
-    user = user_to_run_as({"user": options["user"], "verbose": False, "level": NORMAL if wanted.talks else 0})
     stop = Stop()
-    with stop.signals(), closing(OpenInputs(files if user is not None else [])) as inputs:
-        source = Streams(apart=wanted.prints)
-        events = batches(files, expression, source, inputs.open)
+    source = Streams(apart=wanted.prints)
+    with stop.signals(), ExitStack() as opened:
+        if files:
+            check_capture(files[0], expression)
+        else:
+            config = CaptureConfig(promiscuous=options["promiscuous"])
+            live = opened.enter_context(closing(LiveSource(options["interfaces"], expression, config)))
+        user = user_to_run_as({"user": options["user"], "verbose": False, "level": NORMAL if wanted.talks else 0})
+        if files:
+            inputs = opened.enter_context(closing(OpenInputs(files if user is not None else [])))
+            events = stop.until_asked(batches(files, expression, source, inputs.open))
+        else:
+            events = live_batches(live, source, lambda: stop.asked, say if wanted.talks else _silent)
         takers = _takers(wanted, options, files, user)
+        if not files and wanted.talks:
+            say(f"listening on {live.interface}")
         try:
-            run(events, takers, stop)
+            run(events, takers)
         finally:
             if wanted.talks:
                 say(account(takers))
             if line := left_out(source):
                 say(line)
-    if stop.asked:
+    if stop.asked and files:
         say("stopped by a signal; what was read until then counts")
         context.exit(1)
+
+
+def _silent(_line: str) -> None:
+    """Say nothing."""
 
 
 class _Wanted(NamedTuple):
@@ -149,12 +171,14 @@ def _inputs(words: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str],
     expression = ""
     if options["only_files"]:
         files, rest = [*files, *words], ()
-    if files:
+    if files and options["interfaces"]:
+        raise click.UsageError("an interface and a file at once; give -i or FILE")
+    if files or options["interfaces"]:
         expression = " ".join(rest)
     elif words:
         files, expression = split_words(words)
     else:
-        raise click.UsageError("no capture to read: name a FILE, or - for standard input")
+        raise click.UsageError("no capture to read: name a FILE, - for standard input, or an interface with -i")
     return files, one_filter(expression, options["filter_option"])
 
 
@@ -205,7 +229,7 @@ def _takers(wanted: _Wanted, options: dict[str, Any], inputs: Sequence[str], use
         report = DfxmlReport(wanted.report_path, _this_run(), directory, known) if wanted.report_path else None
         index = Index(wanted.index_path, known) if wanted.index_path else None
         if user is not None:
-            _become(user, directory if wanted.writes else None, made=made)
+            _become(user, directory if wanted.writes else None, made=made, keep_capturing=not inputs)
         opened.pop_all()
     if files is not None or report is not None or index is not None:
         limits = Limits(options["file_bytes"], options["gap_bytes"])
@@ -218,9 +242,10 @@ def _takers(wanted: _Wanted, options: dict[str, Any], inputs: Sequence[str], use
     return takers
 
 
-def _become(user: str, directory: Path | None, *, made: bool) -> None:
+def _become(user: str, directory: Path | None, *, made: bool, keep_capturing: bool) -> None:
     """Become the user, who has to be able to write to the directory: it is handed over when it was made here."""
-    drop_privileges(user, Reach([directory] if directory is not None and made else []))
+    own = [directory] if directory is not None and made else []
+    drop_privileges(user, Reach(own), keep_capturing=keep_capturing)
     if directory is not None and not os.access(directory, os.W_OK | os.X_OK):
         raise UserError(
             f"{user} may not write to {directory}; give a directory with -o that is not there yet, "

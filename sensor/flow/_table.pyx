@@ -560,6 +560,10 @@ cdef class FlowTable:
             assembly[0] = self.streams.begin(&names)
             if assembly[0] == NULL:
                 return
+            assembly[0].half[side].wire_bytes = flow.side[direction].wire_bytes
+            assembly[0].half[1 - side].wire_bytes = flow.side[1 - direction].wire_bytes
+        else:
+            assembly[0].half[side].wire_bytes += packet.wire_bytes
         if packet.protocol != PROTO_TCP:
             self.streams.datagram(assembly[0], side, packet)
         elif stream.known == FROM_SYN:
@@ -825,7 +829,10 @@ cdef class FlowTable:
         self.unlink_idle(index)
         self.drop_shape(flow)
         if self.following and self.assembly_of(index)[0] != NULL:
-            self.streams.end(self.assembly_of(index)[0], flow.last_ns, end_reason)
+            self.streams.end(
+                self.assembly_of(index)[0], flow.last_ns, end_reason,
+                flow.side[flow.client].total_packets, flow.side[1 - flow.client].total_packets,
+            )
             self.assembly_of(index)[0] = NULL
         flow.queue = NOWHERE
         flow.next_in_bucket = self.free_list

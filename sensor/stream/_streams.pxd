@@ -18,6 +18,7 @@ cdef struct Half:
     uint64_t unwanted_until     # bytes before this offset are not handed out
     uint64_t skipped            # of those, since the last event that said so
     int64_t skipped_ns          # when the last of them came
+    uint64_t wire_bytes         # of its packets, from their IP headers on; the flow table counts them
     Held* first                 # in ascending order, without overlaps
     uint32_t next_sequence
     uint32_t held_bytes
@@ -46,7 +47,8 @@ cdef struct Names:
 cdef struct Note:
     # An event that waits to be handed out.
     Assembly* assembly          # of Began
-    Names names                 # of Began; else only flow_id and start_ns, the event's time
+    # Of Began; else flow_id and start_ns, the event's time; of Ended also packets and their bytes, [0] and [1].
+    Names names
     uint64_t offset
     uint64_t at                 # of the bytes in Streams.bytes
     uint64_t length             # of these, or of the gap
@@ -83,7 +85,8 @@ cdef class Streams:
                      Packet* packet) noexcept nogil
     cdef void fix(self, Assembly* assembly, uint8_t side) noexcept nogil
     cdef void datagram(self, Assembly* assembly, uint8_t side, Packet* packet) noexcept nogil
-    cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason) noexcept nogil
+    cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason, uint64_t packets_out,
+                  uint64_t packets_in) noexcept nogil
     cdef void discard(self, Assembly* assembly) noexcept nogil
     cdef void bury(self) noexcept nogil
     cdef relieve(self)

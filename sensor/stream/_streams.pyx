@@ -20,6 +20,9 @@ from sensor.stream._streams cimport Assembly, Half, Held, Names, Note
 
 from sensor.stream.events import Began, Data, Ended, Gap, Skipped
 
+# What a NamedTuple's own constructor ends in, without the way there.
+cdef object make = tuple.__new__
+
 cdef enum:
     # Note.kind
     BEGAN = 0
@@ -237,7 +240,9 @@ cdef class Streams:
         if packet.payload_bytes > length and not half.full:
             self.skip(assembly, side, packet.payload_bytes - length, packet.time_ns)
 
-    cdef void end(self, Assembly* assembly, int64_t time_ns, uint8_t end_reason) noexcept nogil:
+    cdef void end(
+        self, Assembly* assembly, int64_t time_ns, uint8_t end_reason, uint64_t packets_out, uint64_t packets_in
+    ) noexcept nogil:
         """Hand out what is held, with its gaps, and the end; the assembly is gone."""
         cdef Note* note
         cdef uint8_t side
@@ -250,6 +255,10 @@ cdef class Streams:
         note = self.note(assembly.flow_id, ENDED, time_ns)
         if note != NULL:
             note.end_reason = end_reason
+            note.names.client[0] = packets_out
+            note.names.server[0] = packets_in
+            note.names.client[1] = assembly.half[0].wire_bytes
+            note.names.server[1] = assembly.half[1].wire_bytes
         if not self.http:
             free(assembly)
         elif note != NULL:      # without its event it stays open, and so its memory has to
@@ -505,10 +514,10 @@ cdef class Streams:
         for i in range(self.note_count):
             note = &self.notes[i]
             if note.kind == DATA:
-                events.append(Data(
+                events.append(make(Data, (
                     note.names.flow_id, note.direction, note.offset, note.names.start_ns,
                     PyBytes_FromStringAndSize(<char*> self.bytes + note.at, <Py_ssize_t> note.length),
-                ))
+                )))
             elif note.kind == GAP:
                 events.append(Gap(
                     note.names.flow_id, note.direction, note.offset, note.names.start_ns, note.length
@@ -523,7 +532,10 @@ cdef class Streams:
                 events.append(began(&note.names))
             else:
                 self.open.pop(note.names.flow_id, None)
-                events.append(Ended(note.names.flow_id, note.names.start_ns, note.end_reason))
+                events.append(make(Ended, (
+                    note.names.flow_id, note.names.start_ns, note.end_reason,
+                    note.names.client[0], note.names.server[0], note.names.client[1], note.names.server[1],
+                )))
         self.note_count = self.bytes_used = 0
         self.bury()
         return events

@@ -64,6 +64,12 @@ class Ended(NamedTuple):
     time_ns: int
     end_reason: int
     """As in flow records."""
+    packets_out: int = 0
+    """Of the whole flow, from its first on, with payload or without."""
+    packets_in: int = 0
+    wire_bytes_out: int = 0
+    """Of these packets, from their IP headers on; where flows have no active timeout."""
+    wire_bytes_in: int = 0
 
 
 Event = Began | Data | Gap | Skipped | Ended

@@ -19,20 +19,37 @@ def batches(
     ``opener`` opens a file as io.FileIO's does.  CaptureFileError, for all that cannot be read or not to its end,
     comes after the events of what can.
     """
-    table = FlowTable(streams=streams, seed=os.urandom(32))
+    table = following(streams)
     errors: list[str] = []
     for name in inputs:
         try:
             for _ in capture_stretches(name, table, expression, opener):
-                yield from _drained(table, streams)
+                yield from drained(table, streams)
         except CaptureFileError as error:
             errors.append(str(error))
+    yield from flushed(table, streams)
+    if errors:
+        raise CaptureFileError("; ".join(errors))
+
+
+def following(streams: Streams) -> FlowTable:
+    """Return an empty flow table that hands its payload to streams; its records are not wanted."""
+    return FlowTable(streams=streams, active_timeout_ns=0, seed=os.urandom(32))
+
+
+def drained(table: FlowTable, streams: Streams) -> Iterator[list[Event]]:
+    """Yield what happened since the last call, if anything did."""
+    table.drain_blocks()
+    if events := streams.drain():
+        yield events
+
+
+def flushed(table: FlowTable, streams: Streams) -> Iterator[list[Event]]:
+    """End every flow, and yield what that gives."""
     more = True
     while more:
         more = table.flush()
-        yield from _drained(table, streams)
-    if errors:
-        raise CaptureFileError("; ".join(errors))
+        yield from drained(table, streams)
 
 
 def left_out(streams: Streams) -> str:
@@ -40,9 +57,3 @@ def left_out(streams: Streams) -> str:
     counts = {"segments too far ahead": streams.far, "pieces without memory for them": streams.lost}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"not in streams: {told}" if told else ""
-
-
-def _drained(table: FlowTable, streams: Streams) -> Iterator[list[Event]]:
-    table.drain_blocks()  # the records are not wanted
-    if events := streams.drain():
-        yield events

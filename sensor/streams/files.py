@@ -27,13 +27,16 @@ _FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class OutputFile:
     """One file: its name below the directory and its length so far; the rest is its directory's business."""
 
-    __slots__ = ("identity", "name", "size", "waiting", "written")
+    __slots__ = ("identity", "name", "naming", "number", "size", "waiting", "written")
 
-    def __init__(self, name: str, identity: tuple[int, int]) -> None:
-        self.name = name
+    def __init__(self, naming: Callable[[int], str], number: int) -> None:
+        self.naming = naming
+        self.number = number
+        self.name = naming(number)
         self.size = 0
         """With the bytes that wait and the holes before them."""
-        self.identity = identity
+        self.identity: tuple[int, int] | None = None
+        """Device and inode; None until it is on disk."""
         self.waiting = bytearray()
         self.written = 0
         """Where the bytes that wait belong."""
@@ -51,43 +54,76 @@ class OutputFiles:
         self._max_open = max_open
         self._max_buffered = max_buffered
         self._buffered = 0
-        self._holding: OrderedDict[OutputFile, None] = OrderedDict()  # the longest without a write first
+        self._holding: dict[OutputFile, None] = {}  # whose bytes have waited longest first
         self._open: OrderedDict[OutputFile, int] = OrderedDict()
         self._next: OrderedDict[str, int] = OrderedDict()
+        self._promised: set[str] = set()
         try:
             self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise self._failed("", error) from None
 
-    def create(self, name: Callable[[int], str], first: int = 0) -> OutputFile:
-        """Make an empty file with the first free name from this counter on, and the directories on its way."""
+    def create(self, name: Callable[[int], str], first: int = 0, *, at_once: bool = True) -> OutputFile:
+        """Make an empty file with the first free name from this counter on, and the directories on its way.
+
+        With ``at_once`` False it comes when something is written to it: most files are small, and are then
+        opened once.  Should somebody take the name meanwhile, the file gets the next one that is free.
+        """
         base = name(0)
         # Where the last search for the same name ended: many connections of the same ends must not search again.
-        first = max(first, self._next.pop(base, 0))
-        for number in range(first, first + MAX_TRIES):
-            shown = name(number)
+        file = OutputFile(name, max(first, self._next.pop(base, 0)))
+        if at_once:
+            self._make(file)
+        else:
+            self._promise(file)
+        self._next[base] = file.number + 1
+        if len(self._next) > MAX_NAMES:
+            self._next.popitem(last=False)
+        return file
+
+    def _promise(self, file: OutputFile) -> None:
+        """Find the first name that nobody has; it is kept for this file."""
+        for number in range(file.number, file.number + MAX_TRIES):
+            file.name = file.naming(number)
+            if file.name not in self._promised and not os.access(
+                file.name, os.F_OK, dir_fd=self._directory, follow_symlinks=False
+            ):
+                self._promised.add(file.name)
+                file.number = number
+                return
+        raise self._no_name(file)
+
+    def _make(self, file: OutputFile) -> int:
+        """Put a file on disk under the first name that nobody has; return its descriptor."""
+        self._promised.discard(file.name)
+        for number in range(file.number, file.number + MAX_TRIES):
+            file.name = file.naming(number)
+            if file.name in self._promised:
+                continue
             try:
-                descriptor = self._opened(shown, _FILE | os.O_CREAT | os.O_EXCL)
+                descriptor = self._opened(file.name, _FILE | os.O_CREAT | os.O_EXCL)
             except FileExistsError:
                 continue
             except OSError as error:
-                raise self._failed(shown, error) from None
-            self._next[base] = number + 1
-            if len(self._next) > MAX_NAMES:
-                self._next.popitem(last=False)
+                raise self._failed(file.name, error) from None
             found = os.fstat(descriptor)
-            file = OutputFile(shown, (found.st_dev, found.st_ino))
+            file.number, file.identity = number, (found.st_dev, found.st_ino)
             self._open[file] = descriptor
-            return file
-        raise UserError(f"{self._shown / base} is there already, and {MAX_TRIES} names after it; clear the directory")
+            return descriptor
+        raise self._no_name(file)
+
+    def _no_name(self, file: OutputFile) -> UserError:
+        base = self._shown / file.naming(0)
+        return UserError(f"{base} is there already, and {MAX_TRIES} names after it; clear the directory")
 
     def append(self, file: OutputFile, data: bytes) -> None:
         """Put bytes at the end of a file."""
+        length = len(data)
+        if not file.waiting:
+            self._holding[file] = None
         file.waiting += data
-        file.size += len(data)
-        self._buffered += len(data)
-        self._holding[file] = None
-        self._holding.move_to_end(file)
+        file.size += length
+        self._buffered += length
         if len(file.waiting) >= BUFFER_BYTES:
             self._write(file)
         while self._buffered > self._max_buffered:
@@ -140,7 +176,9 @@ class OutputFiles:
         file.written += len(waiting)
 
     def _descriptor(self, file: OutputFile) -> int:
-        """Return the descriptor of a file, opened again if it was closed meanwhile."""
+        """Return the descriptor of a file, made if it was not yet, opened again if it was closed meanwhile."""
+        if file.identity is None:
+            return self._make(file)
         number = self._open.get(file)
         if number is None:
             number = self._opened(file.name, _FILE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from common.addresses import address_text
@@ -34,6 +35,7 @@ class Facts(NamedTuple):
     """Of the connection, which both directions share."""
 
 
+@lru_cache(maxsize=65536)
 def _address(packed: bytes) -> str:
     """IPv4 in groups of three digits; IPv6 as RFC 5952 has it, which is how tcpflow writes it too."""
     return ".".join(f"{byte:03}" for byte in packed) if len(packed) == 4 else address_text(packed)
@@ -70,7 +72,7 @@ class Template:
 
     def name(self, facts: Facts, count: int = 0) -> str:
         """Return the name with this counter; one that the template has no place for goes to the end."""
-        text = "".join(fill(facts, count) for _, fill in self._parts)
+        text = "".join([fill(facts, count) for _, fill in self._parts])
         return text if self._counts or not count else f"{text}c{count}"
 
 

@@ -39,6 +39,10 @@ class Recorded(NamedTuple):
     cut_bytes: int
     """Beyond the limit, and so not in the file."""
     md5: str | None
+    packets: int = 0
+    """Of this direction in the whole connection; 0 where a file ended before it or was cut off."""
+    wire_bytes: int = 0
+    """Of these packets, from their IP headers on."""
 
     @property
     def ends(self) -> tuple[bytes, int, bytes, int]:
@@ -116,15 +120,15 @@ class Recorder:
     def take(self, events: Iterable[Event]) -> None:
         """Write what happened."""
         for event in events:
-            match event:
-                case Data():
-                    self._data(event)
-                case Began():
-                    self._began(event)
-                case Gap():
-                    self._gap(event)
-                case Ended():
-                    self._ended(event.flow_id)
+            kind = type(event)
+            if kind is Data:
+                self._data(event)  # type: ignore[arg-type]
+            elif kind is Began:
+                self._began(event)  # type: ignore[arg-type]
+            elif kind is Gap:
+                self._gap(event)  # type: ignore[arg-type]
+            else:
+                self._ended(event.flow_id, event)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Finish the files of connections that nothing has ended."""
@@ -178,13 +182,16 @@ class Recorder:
         else:
             stream.gap_waiting += event.length
 
-    def _ended(self, flow_id: int) -> None:
+    def _ended(self, flow_id: int, end: Ended | None = None) -> None:
         flow = self._flows.pop(flow_id, None)
         if flow is None:
             return
+        packets = [(0, 0), (0, 0)]
+        if end is not None:
+            packets = [(end.packets_out, end.wire_bytes_out), (end.packets_in, end.wire_bytes_in)]
         for direction, stream in enumerate(flow.streams):
             if stream is not None:
-                self._finish(flow.began, direction, stream)
+                self._finish(flow.began, direction, stream, *packets[direction])
 
     def _is_too_much(self, stream: _Stream) -> bool:
         """Tell whether a gap ends the file: one too large, or zeros that would outweigh what was seen."""
@@ -205,7 +212,9 @@ class Recorder:
             # Zeros would be the whole beginning; the file starts with what was seen.
             self._counts["gap_bytes_not_written"] += missing
         if self._files is not None:
-            stream.file = self._files.create(partial(self._template.name, facts), count)
+            # What is taken out of a stream is named after its file, so that name must stay.
+            naming = partial(self._template.name, facts)
+            stream.file = self._files.create(naming, count, at_once=self._contents is not None)
             stream.name = stream.file.name
         else:
             stream.name = self._template.name(facts, count)
@@ -229,13 +238,17 @@ class Recorder:
             self._contents.gap(stream.name, length)
 
     def _write(self, stream: _Stream, event: Data) -> None:
-        stream.last_ns = max(stream.last_ns, event.time_ns)
-        room = self._room(stream, len(event.data))
-        data = event.data if room == len(event.data) else event.data[:room]
-        stream.cut_bytes += len(event.data) - room
-        self._counts["bytes_beyond_limit"] += len(event.data) - room
-        if not data:
-            return
+        if event.time_ns > stream.last_ns:
+            stream.last_ns = event.time_ns
+        data = event.data
+        room = length = len(data)
+        if self._limits.file_bytes or stream.full:
+            room = self._room(stream, length)
+            data = data[:room]
+            stream.cut_bytes += length - room
+            self._counts["bytes_beyond_limit"] += length - room
+            if not data:
+                return
         if self._contents is not None:
             self._contents.data(stream.name, stream.start_ns, event.direction, data)
         if self._change is not None:
@@ -255,7 +268,7 @@ class Recorder:
             return 0
         return min(length, max(limit - stream.size, 0)) if limit else length
 
-    def _finish(self, flow: Began, direction: int, stream: _Stream) -> None:
+    def _finish(self, flow: Began, direction: int, stream: _Stream, packets: int = 0, wire_bytes: int = 0) -> None:
         size = stream.size
         if stream.file is not None and self._files is not None:
             self._files.finish(stream.file, stream.start_ns)
@@ -264,9 +277,9 @@ class Recorder:
         self._counts["files"] += stream.file is not None
         self._done(
             Recorded(
-                stream.name if stream.file is not None else None, flow, direction, stream.start_ns, stream.first_ns,
-                stream.last_ns, size, stream.data_bytes, stream.gaps, stream.gap_bytes, stream.cut_bytes,
-                None if stream.digest is None else stream.digest.hexdigest(),
+                stream.file.name if stream.file is not None else None, flow, direction, stream.start_ns,
+                stream.first_ns, stream.last_ns, size, stream.data_bytes, stream.gaps, stream.gap_bytes,
+                stream.cut_bytes, None if stream.digest is None else stream.digest.hexdigest(), packets, wire_bytes,
             )
         )  # fmt: skip
 

@@ -156,12 +156,12 @@ class _Stopped(BaseException):
     """Leaves the wait for events; nobody on the way is to take it for an error."""
 
 
-def run(batches: Iterable[list[Event]], takers: Sequence[Taker], stop: Stop) -> None:
+def run(batches: Iterable[list[Event]], takers: Sequence[Taker]) -> None:
     """Hand events to all takers and close them, whatever happens."""
     with ExitStack() as rest:
         for taker in reversed(takers):
             rest.callback(taker.close)
-        for events in stop.until_asked(batches):
+        for events in batches:
             for taker in takers:
                 taker.take(events)
 

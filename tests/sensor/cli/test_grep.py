@@ -106,7 +106,7 @@ def test_patterns_come_from_files_for_each_side(grep, tmp_path: Path) -> None:
         (["-a", "foo("], "-a: bad pattern 'foo(': missing ), unterminated subpattern at position 3"),
         ([], "nothing to look for"),
         (["-a", "x", "-k"], "-k cannot kill streams yet"),
-        (["-a", "x", "-d", "eth0"], "-d cannot search an interface yet"),
+        (["-a", "x", "-d", "eth0"], "an interface and a file at once; give -d or -r"),
         (["-a", "x", "-x", "--json"], "-x and --json both"),
         (["-a", "x", "-A", "3", "-B", "64b"], "in lines or in bytes"),
         (["-f", "/no/such"], "cannot read /no/such: No such file"),

@@ -60,7 +60,7 @@ def test_a_connection_begins_with_its_first_payload_and_ends() -> None:
         Began(1, T0, 6, None, client, CLIENT[1], server, SERVER[1]),
         Data(1, OUT, 0, T0 + S, b"hello"),
         Data(1, BACK, 0, T0 + 2 * S, b"world!"),
-        Ended(1, T0 + 3 * S + 20_000_000, 3),
+        Ended(1, T0 + 3 * S + 20_000_000, 3, packets_out=5, packets_in=3, wire_bytes_out=205, wire_bytes_in=126),
     ]
 
 

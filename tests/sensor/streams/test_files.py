@@ -73,13 +73,33 @@ def test_the_same_name_again_is_not_searched_from_the_beginning(
     files.close()
 
 
+def test_a_file_that_may_wait_is_made_when_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"mine")
+    files = OutputFiles(tmp_path, 1)
+    made = [files.create(named("a"), at_once=False) for _ in range(3)]
+    assert [file.name for file in made] == ["ac1", "ac2", "ac3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    (tmp_path / "ac2").write_bytes(b"somebody's")
+    for number, file in enumerate(made):
+        files.append(file, b"%d" % number)
+        files.finish(file, T)
+    files.close()
+    # The name that somebody took, and after it the first that was promised to nobody.
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a": b"mine", "ac1": b"0", "ac2": b"somebody's", "ac3": b"2", "ac4": b"1",
+    }  # fmt: skip
+    assert [file.name for file in made] == ["ac1", "ac4", "ac3"]
+    assert files.reopened == 0
+
+
 def test_names_that_never_end_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRIES", 3)
     for name in ("a", "ac1", "ac2"):
         (tmp_path / name).touch()
     files = OutputFiles(tmp_path, 10)
-    with pytest.raises(UserError, match="a is there already, and 3 names after it"):
-        files.create(named("a"))
+    for at_once in (True, False):
+        with pytest.raises(UserError, match="a is there already, and 3 names after it"):
+            files.create(named("a"), at_once=at_once)
     files.close()
 
 

@@ -123,7 +123,7 @@ def test_the_index_has_a_line_for_each_file(tmp_path: Path) -> None:
         "name": None, "flow_id": 7, "direction": "out", "src_host": "10.1.1.9", "src_port": 1025,
         "dst_host": "10.1.2.2", "dst_port": 3128, "vlan": None, "first": "2023-11-14T22:13:21Z",
         "last": "2023-11-14T22:13:22Z", "bytes": 5, "size": 7, "gaps": 1, "missed_bytes": 2, "cut_bytes": 0,
-        "md5": done[0].md5,
+        "packets": 0, "md5": done[0].md5,
     }  # fmt: skip
     assert rows[1]["direction"] == "in"
     assert rows[2] == {**index_row(recorded()), "bodies": [{"name": "b", "size": 3, "md5": "x"}]}

@@ -14,7 +14,7 @@ from assembled import Talk
 from common.errors import UserError
 from sensor.stream.events import Event
 from sensor.streams.console import Console, Options, text_form
-from sensor.streams.files import OutputFiles
+from sensor.streams.files import BUFFER_BYTES, OutputFiles
 from sensor.streams.names import Template
 from sensor.streams.recorder import Recorder
 from sensor.streams.report import Index
@@ -41,7 +41,7 @@ class Taking:
 
 def test_all_take_everything_and_are_closed_once() -> None:
     takers = [Taking(), Taking()]
-    run(BATCHES, takers, Stop())
+    run(BATCHES, takers)
     assert [taker.taken for taker in takers] == [BATCHES[0] + BATCHES[1]] * 2
     assert [taker.closed for taker in takers] == [1, 1]
 
@@ -49,7 +49,7 @@ def test_all_take_everything_and_are_closed_once() -> None:
 def test_when_one_fails_all_are_closed() -> None:
     takers = [Taking(), Taking(UserError("full")), Taking()]
     with pytest.raises(UserError, match="full"):
-        run(BATCHES, takers, Stop())
+        run(BATCHES, takers)
     assert [taker.closed for taker in takers] == [1, 1, 1]
 
 
@@ -60,7 +60,7 @@ def test_when_the_events_fail_all_are_closed() -> None:
 
     taker = Taking()
     with pytest.raises(UserError, match="cut off"):
-        run(damaged(), [taker], Stop())
+        run(damaged(), [taker])
     assert (taker.taken, taker.closed) == (BATCHES[0], 1)
 
 
@@ -74,7 +74,7 @@ def test_a_signal_ends_the_wait_for_events(number: signal.Signals) -> None:
     taker, stop = Taking(), Stop()
     before = time.monotonic()
     with stop.signals():
-        run(silent(), [taker], stop)
+        run(stop.until_asked(silent()), [taker])
     assert time.monotonic() - before < 30
     assert stop.asked
     assert (taker.taken, taker.closed) == (BATCHES[0], 1)
@@ -88,7 +88,7 @@ def test_a_signal_while_events_are_taken_lets_them_be_taken() -> None:
 
     taker, stop = Signalled(), Stop()
     with stop.signals():
-        run(BATCHES, [taker], stop)
+        run(stop.until_asked(BATCHES), [taker])
     assert (taker.taken, taker.closed) == (BATCHES[0], 1)
 
 
@@ -104,7 +104,8 @@ def test_the_lists_are_closed_though_the_disk_is_not_there(tmp_path: Path) -> No
     files, index = OutputFiles(tmp_path, 1), Index(tmp_path / "index")
     recorder = Recorder(files, Template("%a"), index.add)
     recording = Recording(recorder, files, Lists(None, index))
-    recording.take([*Talk(1).back(b"1").end(), *Talk(2).back(b"2").out(b"3").events])
+    much = 2 * BUFFER_BYTES  # so that it is on disk
+    recording.take([*Talk(1).back(b"1").end(), *Talk(2).back(b"2" * much).out(b"3" * much).back(b"2").events])
     (tmp_path / "03128c1").unlink()  # it is closed, and cannot be opened again
     with pytest.raises(UserError, match="cannot write"):
         recording.close()
