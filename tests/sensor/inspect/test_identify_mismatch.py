@@ -105,7 +105,7 @@ def test_the_page_lists_the_usual_ports(repo_root: Path) -> None:
 
 def test_the_page_names_every_answer(repo_root: Path) -> None:
     page = (repo_root / "docs/identification.md").read_text(encoding="utf-8")
-    named = re.findall(r"^\| `([a-z0-9-]+)` \|", page.partition("## Usual ports")[0], re.MULTILINE)
+    named = re.findall(r"^\| `([a-z0-9-]+)` \|", page.partition("## Inside tunnels")[0], re.MULTILINE)
     assert named == [name for name in APP_NAMES if name not in NO_ANSWER]
 
 
