@@ -284,7 +284,7 @@ class SensorService:
     def _statistics(self) -> None:
         self._look_at_drops()
         stats = self._take_stats()
-        line = stats_line(stats, self._outputs.shipper)
+        line = stats_line(stats, self._outputs.shipper, self._table.inspector)
         if self._live is not None and self._live.lost:
             line += f", without {self._live.lost}"
         self._say(line)
@@ -328,7 +328,7 @@ class SensorService:
             if self._statistics_asked:
                 # In a line only: one more record would be one more to wait for.
                 self._statistics_asked = False
-                self._say(stats_line(self._take_stats(), shipper))
+                self._say(stats_line(self._take_stats(), shipper, self._table.inspector))
             with self._problems():
                 self._outputs.turn(now_ns, _TURN_MS)
             self._tell_news()

@@ -10,6 +10,7 @@ from common.timespan import NS_PER_S
 from sensor.capture.live import Drops
 from sensor.flow._table import FlowTable
 from sensor.http.exchanges import Exchanges
+from sensor.inspect._content import Inspector
 
 if TYPE_CHECKING:  # ZeroMQ takes as long to import as a small capture to read
     from sensor.ship.link import Shipper
@@ -55,7 +56,7 @@ def take_stats(  # noqa: PLR0913, PLR0917 - everything that counts
     )
 
 
-def stats_line(stats: SensorStats, shipper: Shipper | None = None) -> str:
+def stats_line(stats: SensorStats, shipper: Shipper | None = None, inspector: Inspector | None = None) -> str:
     """Return the counters in one line, those that are zero and say nothing left out."""
     seen = stats.packets + stats.kernel_drops
     share = 100 * stats.kernel_drops / seen if seen else 0.0
@@ -75,6 +76,8 @@ def stats_line(stats: SensorStats, shipper: Shipper | None = None) -> str:
         ("exchanges dropped", stats.exchanges_dropped),
         ("alarms", stats.alarms),
         ("alarms dropped", stats.alarms_dropped),
+        ("content given up", inspector.given_up if inspector else 0),
+        ("facts failed", inspector.failed if inspector else 0),
         ("frames waiting", stats.frames_unacknowledged),
         ("spool lag s", stats.spool_lag_s),
         ("frames dropped", stats.frames_dropped),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hellos import (
@@ -304,6 +306,21 @@ def test_segments_that_change_places_or_come_twice_change_nothing(name: str) -> 
     whole = told(sent, port)
     for field in ("app_out", "app_in", "host", "facts", "anomalies"):
         assert getattr(record, field) == getattr(whole, field)
+
+
+def test_the_page_names_every_anomaly_and_every_fact(repo_root: Path) -> None:
+    page = (repo_root / "docs/identification.md").read_text(encoding="utf-8")
+    source = (repo_root / "sensor/flow/_content.pxd").read_text(encoding="utf-8")
+    words = re.findall(r'"([a-z-]+)"', source.partition("tw_anomalies[] = {")[2].partition("};")[0])
+    assert len(words) == 12
+    table = page.partition("## What does not fit")[2].partition("## Facts")[0]
+    assert set(words) == {
+        word for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in row.strip("`").split("`, `")
+    }
+    assert {word for *_, anomalies in TALKS.values() for word in anomalies} <= set(words)
+    facts = page.partition("## Facts")[2]
+    for name in {name for port, sent, *_ in TALKS.values() for name in told(sent, port).facts or ()}:
+        assert f"`{name}`" in facts, name
 
 
 def test_a_flow_without_payload_carries_nothing() -> None:
