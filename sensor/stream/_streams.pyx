@@ -404,6 +404,8 @@ cdef class Streams:
             half.full = True
             wanted = self.most_bytes - half.offset if half.offset < self.most_bytes else 0
             self.cut_bytes += length - wanted
+            if not wanted:      # what was left out reached the limit
+                return
         room = self.room(wanted)
         note = NULL if room == NULL else self.data_note(assembly, side, time_ns)
         if note == NULL:

@@ -108,6 +108,17 @@ def test_a_gap_in_what_nobody_wants_is_told_in_its_place() -> None:
     ]
 
 
+def test_a_limit_reached_within_what_nobody_wants_ends_the_direction() -> None:
+    streams = Streams(http=True, most_bytes=len(_ASK) + 20)
+    talk = Conversation(FlowTable(streams=streams)).handshake()
+    talk.out(1, ACK, _ASK, seq=101)
+    streams.drain()
+    start = len(_ASK)
+    streams.leave_out(1, OUT, start + 30)
+    talk.out(2, ACK, b"x" * 30, seq=101 + start).out(3, ACK, b"y" * 30, seq=131 + start)
+    assert _ended(talk, streams)[:-1] == [Skipped(1, OUT, start, T0 + 2 * S, 30)]
+
+
 def test_flows_that_are_over_or_unknown_are_passed_over() -> None:
     talk, streams = _talk()
     talk.out(1, ACK, _ASK, seq=101)
