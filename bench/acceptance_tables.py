@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from bounds import binomial, poisson
-from played import MEDIUM, Channel, Label, Played, Raised, channel_of
+from played import MEDIUM, Channel, Label, Played, Raised, Stated, channel_of
 from sim_machines import POLLERS
 from sim_talk import SECOND
 from sim_tunnels import KINDS, Kind
@@ -31,6 +32,8 @@ class Find(NamedTuple):
     """Until an alarm of at least medium; None where none came."""
     severity: str | None
     symptoms: tuple[str, ...]
+    rank: int | None
+    """Of its channel among all that were seen on a day, on its best day; 1 for the most probable."""
 
 
 def level(raised: Raised) -> int:
@@ -58,6 +61,7 @@ def finds(played: Played, labels: Mapping[Channel, Label]) -> list[Find]:
     for channel, label in labels.items():
         if not label.benign:
             tunnels.setdefault(label.instance, []).append(channel)
+    ranks = _ranks(played.stated)
     found = []
     for channels in tunnels.values():
         label = labels[channels[0]]
@@ -71,9 +75,24 @@ def finds(played: Played, labels: Mapping[Channel, Label]) -> list[Find]:
                 max(0.0, (min(times) - begun_ns) / SECOND) if times else None,
                 worst.row.severity if worst else None,
                 tuple(item.symptom for item in speaking(worst)) if worst else (),
+                min((ranks[channel] for channel in channels if channel in ranks), default=None),
             )
         )
     return found
+
+
+def _ranks(stated: Iterable[Stated]) -> dict[Channel, int]:
+    """Return each channel's place among those of a day, on its best day; those of equal odds share one."""
+    days: dict[int, list[Stated]] = {}
+    for one in stated:
+        days.setdefault(one.day, []).append(one)
+    best: dict[Channel, int] = {}
+    for of_day in days.values():
+        odds = sorted(-one.log10_odds for one in of_day)
+        for one in of_day:
+            rank = 1 + bisect_left(odds, -one.log10_odds)
+            best[one.channel] = min(rank, best.get(one.channel, rank))
+    return best
 
 
 def rows_table(played: Played, labels: Mapping[Channel, Label]) -> Iterator[str]:
@@ -81,12 +100,13 @@ def rows_table(played: Played, labels: Mapping[Channel, Label]) -> Iterator[str]
     found = finds(played, labels)
     yield (
         "Found: at medium or above within the limit from the first packet, with the 95 % bounds (Clopper-Pearson). "
-        "Low: told at low alone. Delay: median of those found."
+        "Low: told at low alone. Delay: median of those found. Rank: of the tunnel's channel by its probability among "
+        "all channels of a day, tunnels too, on its best day; median."
     )
     yield from (
         "",
-        "| # | behaviour | published | tunnels | found | bounds | low | delay | limit | target | | symptoms |",
-        "|---|---|---|--:|--:|---|--:|--:|--:|--:|---|---|",
+        "| # | behaviour | published | tunnels | found | bounds | low | delay | limit | target | | rank | symptoms |",
+        "|---|---|---|--:|--:|---|--:|--:|--:|--:|---|--:|---|",
     )
     for kind in KINDS:
         yield _row(kind, [find for find in found if find.kind == kind.name])
@@ -99,10 +119,12 @@ def _row(kind: Kind, mine: list[Find]) -> str:
     target = "none" if kind.target is None else f"{kind.target:.0%}"
     met = "" if kind.target is None or not mine else "met" if len(hits) >= kind.target * len(mine) else "**not met**"
     symptoms = Counter(symptom for find in mine for symptom in find.symptoms)
+    ranks = [find.rank for find in mine if find.rank is not None]
     return (
         f"| {kind.row} | {kind.what} | {kind.published} | {len(mine)} | {len(hits) / max(len(mine), 1):.0%} "
         f"| {low:.0%}-{high:.0%} | {sum(find.severity == 'low' for find in mine)} "
         f"| {_duration(statistics.median(hits)) if hits else ''} | {_duration(kind.limit_s)} | {target} | {met} "
+        f"| {statistics.median_low(ranks) if ranks else ''} "
         f"| {', '.join(f'{name} {count}' for name, count in symptoms.most_common(4))} |"
     )
 

@@ -78,10 +78,15 @@ def test_a_tunnel_is_found_when_an_alarm_of_at_least_medium_comes_within_the_lim
         raised("1.example", medium_s=9_000),
         raised("2.example", severity="low"),
     ]
-    (row,) = rows(module("acceptance_tables").rows_table(played(*alarms), labels), "11 ")
+    stated = [
+        module("played").Stated(day, channel(f"{number}.example"), odds)
+        for day, number, odds in ((0, 0, -3.0), (0, 9, 1.0), (1, 0, -2.0), (1, 9, -2.0), (1, 8, 0.0), (1, 1, -9.0))
+    ]
+    result = played(*alarms)._replace(stated=stated)
+    (row,) = rows(module("acceptance_tables").rows_table(result, labels), "11 ")
     assert row[3:5] == ["4", "25%"]
     assert row[6:8] == ["1", "10 min"]
-    assert row[9:] == ["90%", "**not met**", "shape 1"]
+    assert row[9:] == ["90%", "**not met**", "2", "shape 1"]
 
 
 def test_alarms_on_ordinary_traffic_are_false_ones_by_severity_and_kind() -> None:
