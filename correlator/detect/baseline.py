@@ -2,8 +2,8 @@
 
 Castro's rule (2003, annexe: medium beyond 10 %, high beyond 30 % of what was learned) is held against the largest
 learned value, for a normal hour exceeds the median by as much nearly every second time; and the distance from the
-middle has to be large too, measured by median and MAD of the logarithms of the hours in which there was something.  Few
-connections are judged by a negative binomial distribution.
+middle has to be large too, measured by median and MAD of the logarithms of the hours in which there was something.
+Few connections are judged by a negative binomial distribution.
 """
 
 from __future__ import annotations

@@ -13,14 +13,16 @@ from common.records import FlowRecord
 from correlator.detect.baseline import BaselineLimits
 from correlator.detect.budget import BudgetSettings
 from correlator.detect.castro import CastroRules
+from correlator.detect.profile import Level
 from correlator.detect.settings import DetectSettings
 from correlator.detection import Detection
 from correlator.learning import begin, phase
 from correlator.rows import AlarmRow, Selection
 from correlator.store import profiles
-from correlator.store.alarms import acknowledge, evidence_of, select_alarms
+from correlator.store.alarms import acknowledge, select_alarms
 from correlator.store.database import Store
 from correlator.store.meta import note
+from correlator.views.alarms import evidence_of
 
 SETTINGS = DetectSettings()
 GENEROUS = DetectSettings(budget=BudgetSettings(alarms_per_day=100))
@@ -30,7 +32,7 @@ def baselines(store: Store) -> list[AlarmRow]:
     return [row for row in select_alarms(store.conn, Selection()) if row.kind == "baseline"]
 
 
-def learned(store: Store) -> list[tuple[Any, ...]]:
+def learned(store: Store) -> list[list[Any]]:
     return [
         store.conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
         for table in ("profile_cells", "learned_periods", "calibration_scores WHERE scores_of LIKE 'baseline/%'")
@@ -104,7 +106,7 @@ def test_an_hour_that_alarmed_counts_little_until_it_is_acknowledged() -> None:
         Detection(store, SETTINGS).run()
         client = profiles.Names(store.conn).client("10.0.0.2")
         assert client is not None
-        subject = profiles.Id(profiles.Level.CLIENT, client, 0, 6)
+        subject = profiles.Id(Level.CLIENT, client, 0, 6)
 
         def newest() -> Any:
             return profiles.cell(store.conn, subject, 14).entries[-1]

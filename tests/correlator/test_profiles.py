@@ -5,9 +5,12 @@ from __future__ import annotations
 from corr_flows import flow
 from corr_store import add
 
+from correlator.detect.alarm import Severity, alarm_id
+from correlator.detect.baseline import Subject
+from correlator.detect.baseline import alarm as baseline_alarm
 from correlator.detect.profile import DAY_S, HISTORY_S, Entry, Level, Values
 from correlator.store import profiles
-from correlator.store.alarms import acknowledge
+from correlator.store.alarms import acknowledge, store_alarms
 from correlator.store.database import Store
 from correlator.store.profiles import Id, Names
 
@@ -105,16 +108,20 @@ def test_all_is_forgotten_at_once(store: Store) -> None:
 
 
 def test_alarms_of_a_time_are_known_until_they_are_acknowledged(store: Store) -> None:
-    # An hour of a flow that is over a limit.
-    add(store, [flow(1, payload_bytes_out=200_000_000)])
+    add(store, [flow(1)])
+    raised = baseline_alarm(
+        Subject(Level.CHANNEL, "10.0.0.1", "192.0.2.1:443", None, 6), [], Severity.MEDIUM, T0_S, T0_S * 10**9 + 5
+    )
+    quiet = raised._replace(subject="other", client="10.0.0.2", severity=Severity.LOW)
+    store_alarms(store.conn, [raised, quiet])
     profiles.note_learned(store.conn, T0_S)
     start_ns, end_ns = T0_S * 10**9, (T0_S + HOUR) * 10**9
     assert profiles.alarmed(store.conn, start_ns, end_ns) == {("10.0.0.1", "192.0.2.1:443", None)}
     assert profiles.alarmed(store.conn, end_ns, end_ns + 1) == set()
-    (alarm_id,) = store.conn.execute("SELECT alarm_id FROM alarms").fetchone()
-    assert not profiles.is_acknowledged(store.conn, alarm_id)
-    acknowledge(store.conn, alarm_id, 77)
-    assert profiles.is_acknowledged(store.conn, alarm_id)
+    name = alarm_id(raised)
+    assert not profiles.is_acknowledged(store.conn, name)
+    acknowledge(store.conn, name, 77)
+    assert profiles.is_acknowledged(store.conn, name)
     assert not profiles.is_acknowledged(store.conn, "none")
     assert profiles.alarmed(store.conn, start_ns, end_ns) == set()
     assert profiles.changed_periods(store.conn, 0, FOREVER) == []

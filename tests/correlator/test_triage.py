@@ -15,9 +15,10 @@ from correlator.detect.channel import Channel, Sighting
 from correlator.detect.judge import Judgement, probability_of
 from correlator.detect.settings import DetectSettings
 from correlator.store import calibration
-from correlator.store.alarms import acknowledge, alarms_with_id, evidence_of, store_alarms
+from correlator.store.alarms import acknowledge, alarms_with_id, store_alarms
 from correlator.store.database import Store, writing
 from correlator.triage import LOWERED, PROMOTED, Triage
+from correlator.views.alarms import evidence_of
 
 DAY = 19_675 * DAY_S
 NS = 10**9
