@@ -8,16 +8,17 @@ from corr_flows import NS, T0, flow, parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.records import FlowRecord
 from correlator.detect.channel import HOUR_NS, MAX_VISITS, Channel, Key, Sighting, key_of, new_channel
 from correlator.detect.symptom import absent, present
 
 GAP_NS = 300 * NS
 
 
-def channel(*records: object) -> Channel:
+def channel(*records: FlowRecord) -> Channel:
     made = new_channel(flow())
     for record in records:
-        made.add(record, str(record.flow_id), begins=record.part == 0, gap_ns=GAP_NS)  # type: ignore[attr-defined]
+        made.add(record, str(record.flow_id), begins=record.part == 0, gap_ns=GAP_NS)
     return made
 
 

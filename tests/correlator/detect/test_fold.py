@@ -62,6 +62,7 @@ def test_the_evidence_of_an_alarm_adds_up_to_its_probability() -> None:
     channel, (judgement, sightings) = _long_flow(13)
     alarm = alarm_of(channel, judgement, sightings, Severity.LOW, SETTINGS)
     total = sum(item.log10_lr or 0 for item in alarm.evidence)
+    assert alarm.probability is not None
     assert total == pytest.approx(log10(alarm.probability / (1 - alarm.probability)), abs=1e-9)
     assert alarm.evidence[-1].symptom == "prior"
     assert "13 h" in alarm.message
