@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hellos import client_hello
 from packets import ACK, CLIENT, SERVER, SYN, T0, S, ethernet, ipv4, ipv4_fragment, tcp_frame, udp
 
 from common.records import FlowRecord
 from sensor.capture._feed import FrameFeed
 from sensor.flow._table import FlowTable
+from sensor.inspect._content import Inspector
 
 
 def fragments(number: int) -> list[bytes]:
@@ -99,6 +101,16 @@ def test_content_is_measured_though_its_frame_is_gone_when_it_is_counted() -> No
     rows = records(fed)
     assert rows == records(given)
     assert len({FlowRecord._make(row).first_entropy for row in rows}) > 200
+
+
+def test_a_long_hello_is_whole_though_its_frame_is_counted_later() -> None:
+    table = FlowTable(inspector=Inspector())
+    feed = FrameFeed(table, 1, 262144)
+    feed(T0, tcp_frame(CLIENT, SERVER, SYN, seq=100))
+    feed(T0 + 1, tcp_frame(CLIENT, SERVER, ACK, client_hello("long.example", padding=1200), seq=101))
+    feed.settle()
+    (row,) = records(table)
+    assert FlowRecord._make(row).host == "long.example"
 
 
 def test_the_table_is_relieved_while_nothing_but_fragments_comes() -> None:

@@ -11,6 +11,7 @@ from packets import ACK, SYN, Conversation, S, all_records, tcp_frame
 from common.flowlog import Block, rows_of
 from common.records import FlowRecord, RecordReader
 from sensor.flow._table import FlowTable
+from sensor.inspect._content import Inspector
 
 READER = RecordReader(FlowRecord, FlowRecord._fields)
 
@@ -98,6 +99,7 @@ def test_the_size_of_a_block_has_bounds(count: int) -> None:
 def test_the_table_keeps_within_the_memory_it_is_given() -> None:
     size = FlowTable().flow_bytes
     assert size <= 800
+    assert FlowTable(inspector=Inspector()).flow_bytes <= 900
     table = FlowTable(memory_bytes=10 * size)
     assert table.max_flows == 10
     for number in range(50):
