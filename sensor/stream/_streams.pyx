@@ -166,7 +166,9 @@ cdef class Streams:
         if length > packet.payload_bytes:
             length = packet.payload_bytes
         missing = packet.payload_bytes - length
-        if half.known == FLOATING and self.floats(assembly, side, start, data, length, packet):
+        if half.known == FLOATING and (
+            self.floats(assembly, side, start, data, length, packet) or half.full
+        ):
             return
         ahead = distance(start, half.next_sequence)
         if ahead > WINDOW or ahead < -WINDOW:
