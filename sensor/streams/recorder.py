@@ -127,7 +127,7 @@ class Recorder:
                 self._began(event)  # type: ignore[arg-type]
             elif kind is Gap:
                 self._gap(event)  # type: ignore[arg-type]
-            else:
+            elif kind is Ended:
                 self._ended(event.flow_id, event)  # type: ignore[arg-type]
 
     def close(self) -> None:
