@@ -278,7 +278,7 @@ class Inputs:
         if self._roll() < 0.7:  # as many as there are
             body = b"\x91\xdd" + struct.pack(">I", count)
         payload = head + body + what * (count - 1)
-        return Input("frame", framed(payload[:MAX_FRAME_BYTES] + what[: MAX_FRAME_BYTES - len(payload)]))
+        return Input("frame", framed(payload[:MAX_FRAME_BYTES] + what[: max(0, MAX_FRAME_BYTES - len(payload))]))
 
 
 _BOMBS: Final = (

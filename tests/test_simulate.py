@@ -101,6 +101,7 @@ def test_a_conversations_records_are_those_that_the_sensor_hands_out_of_its_pack
     talk = importlib.import_module("sim_talk")
     rtt_ns = 20 * MS
     assume(not is_cut_inside(bursts, rtt_ns, talk.SEGMENT, talk._SEGMENT_NS))
+    assume(bursts[0][2] < 59 * S)  # a part without payload has no counts of it, where the simulator has zeros
     made = talk.Talk(T0, rtt_ns).play(bursts)
     ends = talk.Ends(bytes((10, 1, 1, 9)), CLIENT[1], bytes((10, 1, 2, 2)), SERVER[1])
     simulated = made.records(7, ends, talk.NOTHING_KNOWN)

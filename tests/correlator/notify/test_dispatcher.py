@@ -27,7 +27,7 @@ from correlator.store.alarms import store_alarms
 from correlator.store.database import Store, immediate
 from correlator.store.lists import add_entries
 
-LIMITS = "[thresholds.flow]\nbytes = 1000\n[detect]\nenabled = false\n"
+LIMITS = "[thresholds.flow]\nseverity = 'medium'\nbytes = 1000\n[detect]\nenabled = false\n"
 
 
 def lane(output: Fake, room: int = 10, attempts: int = 1) -> Lane:

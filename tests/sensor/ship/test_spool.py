@@ -136,7 +136,7 @@ class TestBound:
         assert held.read(RUN, gone) is None
         assert all(held.read(RUN, sequence) == raw[sequence - 1] for sequence in range(gone + 1, 201))
         # Every segment has a header, so few frames fit when each has a segment of its own.
-        assert 200 - gone >= (10 if segment_bytes == 1 else 25)
+        assert 200 - gone >= (5 if segment_bytes == 1 else 15)
         held.close()
 
     def test_acknowledged_frames_are_not_counted_as_dropped(self, directory):
