@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
+from operator import add
 from typing import Any, Final
 
 from common.records import FlowRecord
@@ -54,6 +55,25 @@ _EARLIEST: Final = (
 )
 
 
+def _places(*names: str) -> tuple[int, ...]:
+    return tuple(map(FlowRecord._fields.index, names))
+
+
+# By places rather than names: detection merges the parts of every long flow.
+_AT_SUMMED: Final = _places(*_SUMMED)
+_AT_END_REASON: Final = FlowRecord._fields.index("end_reason")
+_AT_GAPS: Final = slice(FlowRecord._fields.index("exchange_gaps"), FlowRecord._fields.index("exchange_gap_m2_s2") + 1)
+_CHOICES: Final[tuple[tuple[tuple[int, ...], Callable[[Any, Any], Any]], ...]] = (
+    (_places(*_SUMMED_IF_THERE), add),
+    (_places(*_HISTOGRAMS), lambda a, b: tuple(map(add, a, b))),
+    (_places(*_LARGEST), max),
+    (_places(*_SMALLEST), min),
+    (_places(*_LATEST), lambda _, b: b),
+    (_places(*_EARLIEST), lambda a, _: a),
+    (_places("anomalies"), lambda a, b: tuple(dict.fromkeys((*a, *b)))[:32]),
+)
+
+
 def merge_parts(parts: Sequence[FlowRecord]) -> FlowRecord:
     """Return one record for the parts of a flow, which are given in order; ValueError when none is."""
     if not parts:
@@ -62,42 +82,28 @@ def merge_parts(parts: Sequence[FlowRecord]) -> FlowRecord:
 
 
 def _merge(one: FlowRecord, other: FlowRecord) -> FlowRecord:
-    values: dict[str, Any] = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
-    for names, choose in (
-        (_SUMMED_IF_THERE, lambda a, b: a + b),
-        (_HISTOGRAMS, lambda a, b: tuple(x + y for x, y in zip(a, b, strict=True))),
-        (_LARGEST, max),
-        (_SMALLEST, min),
-        (_LATEST, lambda _, b: b),
-        (_EARLIEST, lambda a, _: a),
-        (("anomalies",), lambda a, b: tuple(dict.fromkeys((*a, *b)))[:32]),
-    ):
-        for name in names:
-            values[name] = _either(getattr(one, name), getattr(other, name), choose)
-    return one._replace(**values, **_gaps_together(one, other), end_reason=other.end_reason)
+    values: list[Any] = list(one)
+    for place in _AT_SUMMED:
+        values[place] += other[place]
+    for places, choose in _CHOICES:
+        for place in places:
+            value = other[place]
+            if value is not None:
+                values[place] = value if values[place] is None else choose(values[place], value)
+    values[_AT_END_REASON] = other.end_reason
+    values[_AT_GAPS] = _gaps_together(one, other)
+    return FlowRecord._make(values)
 
 
-def _either(one: Any, other: Any, choose: Any) -> Any:
-    if one is None or other is None:
-        return one if other is None else other
-    return choose(one, other)
-
-
-def _gaps_together(one: FlowRecord, other: FlowRecord) -> dict[str, Any]:
+def _gaps_together(one: FlowRecord, other: FlowRecord) -> Sequence[Any]:
     """Return count, mean and M2 of both sets of exchange gaps (Chan, Golub, LeVeque 1979)."""
-    names = ("exchange_gaps", "exchange_gap_mean_s", "exchange_gap_m2_s2")
-    mine, theirs = (_gap_values(record) for record in (one, other))
+    mine, theirs = _gap_values(one), _gap_values(other)
     if mine is None or theirs is None:
-        kept = other if mine is None else one
-        return {name: getattr(kept, name) for name in names}
+        return tuple(other if mine is None else one)[_AT_GAPS]
     (n, mean, m2), (k, other_mean, other_m2) = mine, theirs
     together = n + k
     delta = other_mean - mean
-    return {
-        "exchange_gaps": together,
-        "exchange_gap_mean_s": mean + delta * k / together,
-        "exchange_gap_m2_s2": m2 + other_m2 + delta * delta * n * k / together,
-    }
+    return together, mean + delta * k / together, m2 + other_m2 + delta * delta * n * k / together
 
 
 def _gap_values(record: FlowRecord) -> tuple[int, float, float] | None:
