@@ -50,7 +50,7 @@ def detection(plan: Plan) -> list[str]:
         records, stored_s = _store(pipeline, [payload for at_ns, payload in frames if at_ns <= middle])
         looking = Detection(opened, settings.detect)
         began = time.perf_counter()
-        looking.run()
+        looking.run(say)
         first_s = time.perf_counter() - began
         say(f"{records:,} records stored in {stored_s:.0f} s, looked at in {first_s:.0f} s; now minute by minute")
         minutes = []
@@ -58,7 +58,7 @@ def detection(plan: Plan) -> list[str]:
             mine = [payload for at_ns, payload in frames if upto_ns - MINUTE < at_ns <= upto_ns]
             count, _ = _store(pipeline, mine)
             began = time.perf_counter()
-            looking.run()
+            looking.run(say)
             minutes.append((time.perf_counter() - began, count))
         rest, _ = _store(pipeline, [payload for at_ns, payload in frames if at_ns > last_ns])
     records += rest + sum(count for _, count in minutes)

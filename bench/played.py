@@ -114,7 +114,7 @@ def play(directories: Sequence[Path], days: range, store: Path, settings: Settin
                         raise SystemExit(f"the correlator did not take all of day {day + 1}: {done.refused}")
                     records += done.records
                 stored = time.perf_counter()
-                detection.run()
+                detection.run(say)
                 ingest_s, detect_s = ingest_s + stored - began, detect_s + time.perf_counter() - stored
                 _note(raised, opened.conn, hour_ns)
             stated += _stated(store, day)

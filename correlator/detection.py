@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,7 @@ from correlator.triage import Triage
 
 AT_ONCE: Final = 20_000
 """Records that are in memory at once."""
+_MANY: Final = 200_000
 _SLICE_NS: Final = 60 * NS_PER_S
 _LONGEST_SLICE_NS: Final = 3600 * NS_PER_S
 _FORGET_AFTER_NS: Final = 30 * 86_400 * NS_PER_S
@@ -53,8 +54,11 @@ class Detection:
             detection.forget_all(conn)
             forget_profiles(conn)
 
-    def run(self) -> Progress:
-        """Look at everything that is new; UserError in one line."""
+    def run(self, say: Callable[[str], None]) -> Progress:
+        """Look at everything that is new; ``say`` is told when that takes a while. UserError in one line."""
+        seen, last = detection.waiting(self._store.conn)
+        if last - seen > _MANY:
+            say(f"looking for tunnels in {last - seen} records; what an interruption leaves is looked at the next time")
         total = Progress(0, 0)
         while (done := self.step()).records:
             total = Progress(total.records + done.records, total.alarms + done.alarms)

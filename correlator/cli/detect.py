@@ -59,7 +59,7 @@ def detect(place: Place, form: str, *, anew: bool, is_rehearsal: bool) -> None:
         detection = Detection(store, settings.detect, dispatcher.tell)
         if anew:
             detection.begin_anew()
-        done = detection.run()
+        done = detection.run(say)
     say(f"{done.records} records looked at, {done.alarms} new alarms")
 
 
@@ -67,7 +67,7 @@ def _rehearse(place: Place, settings: DetectSettings, form: str) -> None:
     with rehearsing(place.db) as store:
         detection = Detection(store, settings)
         detection.begin_anew()
-        done = detection.run()
+        done = detection.run(say)
         found = changes(store.conn)
     print_records(map(_record, found), form, _COLUMNS, empty="no alarm would change")
     counts = ", ".join(

@@ -67,7 +67,7 @@ def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool)
                 failed += 1
                 say(f"error: {error}")
             complaints.end(name)
-        found = Detection(store, settings.detect, dispatcher.tell).run().alarms if settings.detect.enabled else 0
+        found = Detection(store, settings.detect, dispatcher.tell).run(say).alarms if settings.detect.enabled else 0
     tally = importer.tally
     new_alarms = tally.new_alarms + found
     alarms = f", {new_alarms} new alarms" if new_alarms else ""

@@ -68,7 +68,7 @@ def test_a_rehearsal_begins_with_nothing_detected(seen: Cli) -> None:
         assert all(change.after is None for change in changes(store.conn))
         detection = Detection(store, DetectSettings(prior=0.02))
         detection.begin_anew()
-        assert detection.run().records == 16
+        assert detection.run(print).records == 16
         assert changes(store.conn) == []
 
 
