@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from sensor.inspect._hello import client_parts, server_parts
-from sensor.inspect.ciphers import CIPHER_NAMES
+from sensor.inspect.ciphers import cipher_names
 from sensor.inspect.wiretext import wire_text
 
 LARGEST_HELLO: Final = 1 << 16
@@ -79,7 +79,7 @@ def server_hello_facts(data: bytes) -> Facts | None:
     version, code, protocols, chosen = parts
     if chosen is not None and len(chosen) == 2:
         version = int.from_bytes(chosen, "big")
-    facts: Facts = {"tls": _version_name(version), "cipher": CIPHER_NAMES.get(code) or f"{code:04x}"}
+    facts: Facts = {"tls": _version_name(version), "cipher": cipher_names().get(code) or f"{code:04x}"}
     if protocols is not None and (alpn := wire_text(b",".join(_protocols(protocols)[:1]))):
         facts["alpn"] = alpn
     return facts
