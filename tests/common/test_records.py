@@ -30,7 +30,9 @@ LEFT_OPEN: dict[Kind, list[object]] = {
     kinds.NAME: ["a\n", "\x1b[2J", "\u202e"],
     kinds.OPTIONAL_NAME: ["a\n", "\x1b[2J", "\u202e"],
     kinds.FACTS: [{"a\n": 1}, {"a": "b\n"}, {"a": 1, "b": "\x00"}],
-    kinds.OPTIONAL_TEXT: ["a\n", "\x00"],  # not in flow records, so nothing reads it without its check
+    # Not in flow records, so nothing reads them without their checks.
+    kinds.OPTIONAL_TEXT: ["a\n", "\x00"],
+    kinds.HEADER_NAMES: [("a", "\n")],
     kinds.NAMES: [("a", "\n")],
     kinds.COUNTS_BY_NAME: [{"\n": 1}],
 }
