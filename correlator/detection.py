@@ -22,7 +22,8 @@ from correlator.triage import Triage
 
 AT_ONCE: Final = 20_000
 """Records that are in memory at once."""
-_MANY: Final = 200_000
+MANY: Final = 200_000
+"""More than that take a while."""
 _SLICE_NS: Final = 60 * NS_PER_S
 _LONGEST_SLICE_NS: Final = 3600 * NS_PER_S
 _FORGET_AFTER_NS: Final = 30 * 86_400 * NS_PER_S
@@ -54,11 +55,15 @@ class Detection:
             detection.forget_all(conn)
             forget_profiles(conn)
 
+    def behind(self) -> int:
+        """Return how many stored records have not been looked at."""
+        seen, last = detection.waiting(self._store.conn)
+        return last - seen
+
     def run(self, say: Callable[[str], None]) -> Progress:
         """Look at everything that is new; ``say`` is told when that takes a while. UserError in one line."""
-        seen, last = detection.waiting(self._store.conn)
-        if last - seen > _MANY:
-            say(f"looking for tunnels in {last - seen} records; what an interruption leaves is looked at the next time")
+        if (behind := self.behind()) > MANY:
+            say(f"looking for tunnels in {behind} records; what an interruption leaves is looked at the next time")
         total = Progress(0, 0)
         while (done := self.step()).records:
             total = Progress(total.records + done.records, total.alarms + done.alarms)

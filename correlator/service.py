@@ -17,7 +17,7 @@ from common.keys import KeyPair
 from common.metrics import Metric, MetricsServer
 from common.notify import Notifier
 from correlator.config import Settings
-from correlator.detection import Detection
+from correlator.detection import MANY, Detection
 from correlator.ingest.gate import Gate
 from correlator.ingest.peers import Delivery, Message, Peers
 from correlator.ingest.pipeline import Pipeline
@@ -164,6 +164,8 @@ class Service:
             self._complain(f"waiting: {error}")
             return
         now = time.monotonic()
+        if done.records == _DETECT_AT_ONCE and (behind := self._detection.behind()) > MANY:
+            self._complain(f"detection is {behind} records behind: it catches up when sensors send less")
         self._detect_at = now + (_DETECT_EVERY_S if done.records < _DETECT_AT_ONCE else 3 * (now - began))
         if done.alarms:
             self._say(f"{done.alarms} new alarms: 'tunnelwatch alarms' shows them")

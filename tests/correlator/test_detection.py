@@ -129,9 +129,11 @@ def test_beginning_anew_forgets_habits() -> None:
 
 def test_a_look_that_takes_long_is_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr("correlator.detection._MANY", 1)
+    monkeypatch.setattr("correlator.detection.MANY", 1)
     with stored([flow(1), flow(2)]) as store:
+        assert Detection(store, EAGER).behind() == 2
         Detection(store, EAGER).run(said.append)
+        assert Detection(store, EAGER).behind() == 0
         Detection(store, EAGER).run(said.append)
     assert len(said) == 1
     assert said[0].startswith("looking for tunnels in 2 records")
