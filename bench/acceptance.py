@@ -37,15 +37,7 @@ LOST = 0.1
 
 def main() -> None:
     """Play, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=30, help="(default: %(default)s)")
-    parser.add_argument("--days", type=int, default=40, help="(default: %(default)s)")
-    parser.add_argument("--tunnels", type=int, default=20, metavar="N", help="of every kind (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/detection-figures.md")
-    asked = parser.parse_args()
-    if min(asked.users, asked.days, asked.tunnels) < 1:
-        parser.error("--users, --days and --tunnels are 1 or more")
+    asked = _asked()
     name = f"office-{asked.users}-{asked.days}-{asked.seed}"
     office, tunnels, lossy = (TMP / f"{name}{ending}" for ending in ("", f"-tunnels-{asked.tunnels}", "-lossy"))
     TMP.mkdir(exist_ok=True)
@@ -105,6 +97,19 @@ def main() -> None:
         before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
         PAGE.write_text(f"{before}{MARKS[0]}\n{text}{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
         picture(bins, PICTURE)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=30, help="(default: %(default)s)")
+    parser.add_argument("--days", type=int, default=40, help="(default: %(default)s)")
+    parser.add_argument("--tunnels", type=int, default=20, metavar="N", help="of every kind (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/detection-figures.md")
+    asked = parser.parse_args()
+    if min(asked.users, asked.days, asked.tunnels) < 1:
+        parser.error("--users, --days and --tunnels are 1 or more")
+    return asked
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def test_the_flow_log_is_written_read_and_imported_and_only_its_figures_change(b
     done = run(bench, "--only", "flowlog", "--write")
     after = figures()
     assert {name for name in before if before[name] != after[name]} == {"flowlog"}
-    assert {"peers", "steady", "content", "live", "memory", "flowlog", "ingest", "detection", "large"} <= set(after)
+    names = {"peers", "steady", "identify", "content", "live", "memory", "flowlog", "ingest", "detection", "large"}
+    assert set(after) == names
     assert after["flowlog"] in done.stdout.replace("\n\n\n", "\n\n")
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^\| .* \| [\d,]+ \| ", done.stdout, re.MULTILINE)) == 6
