@@ -244,6 +244,7 @@ class Talk:
             packets_out, packets_in = part.packets
             gapped = part.exchange_gaps > 0
             tcp = self._tcp
+            has_payload = any(part.data)  # a part without payload has no counts of it
             found.append(
                 FlowRecord(
                     flow_id, number, (_END_OF_FLOW if tcp and closes else _IDLE) if last else None, ends.protocol, None,
@@ -259,13 +260,13 @@ class Talk:
                     ("SF" if last and closes else "S1") if tcp else "SF",
                     ("ShADadFf" if last and closes else "ShADad") if tcp else "Dd",
                     self._rtt_ns if tcp else None, end_ns if last and closes and tcp else None,
-                    part.data[OUT], part.data[IN],
+                    part.data[OUT] if has_payload else None, part.data[IN] if has_payload else None,
                     tuple(part.sizes[OUT]) if part.data[OUT] else None,
                     tuple(part.sizes[IN]) if part.data[IN] else None,
                     tuple(part.gaps[OUT]) if any(part.gaps[OUT]) else None,
                     tuple(part.gaps[IN]) if any(part.gaps[IN]) else None, part.longest_ns,
-                    part.keys if tcp else None, part.pairs if tcp else None, part.typed if tcp else None,
-                    part.echoes if tcp else None, part.exchanges, part.exchange_gaps,
+                    *((part.keys, part.pairs, part.typed, part.echoes) if tcp and has_payload else (None,) * 4),
+                    *((part.exchanges, part.exchange_gaps) if has_payload else (None,) * 2),
                     part.mean if gapped else None, part.m2 if gapped else None,
                     part.min_gap if gapped else None, part.max_gap if gapped else None,
                     tuple(self._splt[:splt]) if splt > told else None,
