@@ -191,7 +191,8 @@ class Talk:
 
     def _note_echo(self, side: int, segments: int, size: int, at_ns: int) -> None:
         if side == OUT:
-            self._key_ns = at_ns if segments == 1 and size <= _KEY else 0
+            # Of several segments the last alone can be the keystroke.
+            self._key_ns = self.now_ns if (size - 1) % SEGMENT < _KEY else 0
             return
         if not self._key_ns:
             return
@@ -238,13 +239,14 @@ class Talk:
         answered = self._tcp and bool(self._data_ns[IN] is not None or closes)
         found = []
         told = 0
+        has_payload = False
         for number, (part, start_ns, end_ns, splt) in enumerate(parts):
             last = number == len(parts) - 1
             payload_out, payload_in = part.payload
             packets_out, packets_in = part.packets
             gapped = part.exchange_gaps > 0
             tcp = self._tcp
-            has_payload = any(part.data)  # a part without payload has no counts of it
+            has_payload = has_payload or any(part.data)  # parts before the first payload have no counts of it
             found.append(
                 FlowRecord(
                     flow_id, number, (_END_OF_FLOW if tcp and closes else _IDLE) if last else None, ends.protocol, None,

@@ -97,6 +97,8 @@ def is_cut_inside(bursts: list[tuple[int, int, int]], rtt_ns: int, segment: int,
 @given(bursts)
 @example([(0, 1, 59_980_001_000)])
 @example([(0, 1, 60_980_001_000)])
+@example([(0, 1, S), (0, 1, 58_980_001_000)])
+@example([(0, 1, 5 * MS)] * 7 + [(1, 1, 5 * MS), (0, 2 * 1448 + 1, 44_540_000), (1, 1, 5 * MS)])
 def test_a_conversations_records_are_those_that_the_sensor_hands_out_of_its_packets(
     bursts: list[tuple[int, int, int]],
 ) -> None:
