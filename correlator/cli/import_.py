@@ -31,7 +31,7 @@ MAX_COMPLAINTS: Final = 10
 _BAR_FROM_BYTES: Final = 1 << 20
 
 
-@click.command(name="import", short_help="Read flow logs, ndjson, csv or Zeek conn.log into the database")
+@click.command(name="import", short_help="Read recorded flows into the database")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--sensor", default="import", show_default=True, help="Where records are from that do not say it")
 @click.option("-v", "--verbose", is_flag=True, help="Every record as it is read, on standard error")
@@ -39,15 +39,17 @@ _BAR_FROM_BYTES: Final = 1 << 20
 def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool) -> None:
     r"""Read recorded flows into the database; - is standard input, gzip is fine.
 
-    Takes flow logs, ndjson and csv with the columns of 'tunnelwatch flows', and Zeek conn.log
-    (tab-separated or JSON). The same file twice adds nothing. What is wrong with a file is said and
-    counted, and the rest of it is kept; the exit code is 1 then.
+    Takes flow logs, ndjson and csv with the columns of 'tunnelwatch flows', Zeek conn.log
+    (tab-separated or JSON), and what ra of Argus and nfdump -o csv print. The same file twice adds
+    nothing. What is wrong with a file is said and counted, and the rest of it is kept; the exit code is 1
+    then.
 
     \b
     Example:
       tunnelwatch import office.flowlog
       tunnelwatch import -v yesterday.flowlog
       zcat conn.*.log.gz | tunnelwatch import -
+      TZ=UTC nfdump -R 2026/12/01 -B -o csv | tunnelwatch import -
     """
     if not 0 < len(sensor) <= 255 or not sensor.isprintable():
         raise click.BadParameter("a name has 1 to 255 printable characters", param_hint="--sensor")
@@ -72,8 +74,10 @@ def import_(files: tuple[str, ...], sensor: str, place: Place, *, verbose: bool)
     new_alarms = tally.new_alarms + found
     alarms = f", {new_alarms} new alarms" if new_alarms else ""
     torn = f", {tally.torn} cut off at the end" if tally.torn else ""
+    left_out = "".join(f", {count} of {what} left out" for what, count in sorted(tally.left_out.items()))
     exchanges = f", {tally.exchanges} HTTP exchanges" if tally.exchanges else ""
-    say(f"{tally.stored} records stored{exchanges}, {tally.duplicates} duplicates, {tally.bad} bad{torn}{alarms}")
+    rest = f"{left_out}{torn}{alarms}"
+    say(f"{tally.stored} records stored{exchanges}, {tally.duplicates} duplicates, {tally.bad} bad{rest}")
     if failed or tally.bad:
         click.get_current_context().exit(1)
 

@@ -11,8 +11,10 @@ from typing import Final
 from common.errors import WireError
 from common.flowlog import MAX_BATCH_RECORDS, Batch, Damage, check_file_header, decode_payload, scan_frames
 from common.records import FlowRecord
+from correlator.ingest.formats.argus import read_argus
 from correlator.ingest.formats.detect import Format
-from correlator.ingest.formats.lines import BadLine, Row, numbered_lines
+from correlator.ingest.formats.lines import BadLine, LeftOut, Row, numbered_lines
+from correlator.ingest.formats.nfdump import read_nfdump
 from correlator.ingest.formats.textrows import read_csv, read_ndjson
 from correlator.ingest.formats.zeek import read_json, read_tsv
 from correlator.ingest.inputs import Input, mapped
@@ -27,6 +29,8 @@ _READERS: Final = {
     Format.CSV: read_csv,
     Format.ZEEK_TSV: read_tsv,
     Format.ZEEK_JSON: read_json,
+    Format.ARGUS: read_argus,
+    Format.NFDUMP: read_nfdump,
 }
 
 Complain = Callable[[str], None]
@@ -46,6 +50,8 @@ class Tally:
     new_alarms: int = 0
     exchanges: int = 0
     """HTTP exchanges that were new."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Lines that tell of no IP flow, by what they tell of."""
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, stored: Stored) -> None:
@@ -78,7 +84,7 @@ class Importer:
             rows = _READERS[source.format](numbered_lines(source.stream))
             self._text(source.name, rows, advance)
 
-    def _text(self, name: str, rows: Iterable[Row | BadLine], advance: Advance) -> None:
+    def _text(self, name: str, rows: Iterable[Row | BadLine | LeftOut], advance: Advance) -> None:
         records = self._good(name, rows)
         while batch := list(islice(records, MAX_BATCH_RECORDS)):
             self._add(name, self._pipeline.store_records(batch, self._now_ns))
@@ -92,11 +98,14 @@ class Importer:
                 "import them into another --db"
             )
 
-    def _good(self, name: str, rows: Iterable[Row | BadLine]) -> Iterator[tuple[str, FlowRecord]]:
+    def _good(self, name: str, rows: Iterable[Row | BadLine | LeftOut]) -> Iterator[tuple[str, FlowRecord]]:
         for row in rows:
             if isinstance(row, BadLine):
                 self.tally.bad += 1
                 self._complain(f"{name}:{row.number}: {row.reason}")
+                continue
+            if isinstance(row, LeftOut):
+                self.tally.left_out[row.what] += 1
                 continue
             sensor = row.sensor or self._sensor
             try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from common.errors import UserError, WireError
 from common.flowlog import MAGIC
+from correlator.ingest.formats import argus, nfdump
 from correlator.ingest.formats.textrows import csv_cells, has_required_columns, parse_json
 from correlator.ingest.formats.zeek import REQUIRED_FIELDS
 
@@ -30,6 +31,8 @@ class Format(Enum):
     CSV = "csv"
     ZEEK_TSV = "Zeek conn.log"
     ZEEK_JSON = "Zeek conn.log in JSON"
+    ARGUS = "Argus' flows, as ra prints them"
+    NFDUMP = "nfdump's flows, as nfdump -o csv prints them"
 
 
 def detect_format(head: bytes, name: str) -> Format:
@@ -40,11 +43,17 @@ def detect_format(head: bytes, name: str) -> Format:
         return Format.FLOW_LOG
     if head.startswith(_CAPTURES):
         raise UserError(f"{name} is a packet capture: read it with 'tunnelwatch-sensor read {name} -w x.flowlog' first")
+    if head.startswith(nfdump.BINARY_MAGIC):
+        raise UserError(
+            f"{name} is nfdump's own format, which nfdump reads: "
+            f"TZ=UTC nfdump -r {name} -B -o csv | tunnelwatch import -"
+        )
     found = _text_format(head.decode("utf-8", errors="replace").removeprefix("\ufeff"))
     if found is None:
         raise UserError(
             f"{name} is not in a known format: import takes flow logs, ndjson or csv with the columns of "
-            "'tunnelwatch flows', and Zeek conn.log (JSON, or tab-separated with its #fields line)"
+            "'tunnelwatch flows', Zeek conn.log (JSON, or tab-separated with its #fields line), and the flows that "
+            "ra of Argus and nfdump -o csv print"
         )
     return found
 
@@ -58,7 +67,7 @@ def _text_format(head: str) -> Format | None:
         found = _json_format(line) if line.startswith("{") else None
         if found is not None:
             return found
-    return Format.CSV if lines and _is_csv_header(lines[0]) else None
+    return _table_format(lines[0]) if lines else None
 
 
 def _json_format(line: str) -> Format | None:
@@ -71,8 +80,13 @@ def _json_format(line: str) -> Format | None:
     return Format.ZEEK_JSON if "id.orig_h" in names else None
 
 
-def _is_csv_header(line: str) -> bool:
+def _table_format(header: str) -> Format | None:
+    """Return whose columns a first line names."""
     try:
-        return has_required_columns(csv_cells(line))
+        if has_required_columns(csv_cells(header)):
+            return Format.CSV
+        if nfdump.columns_of(header):
+            return Format.NFDUMP
+        return Format.ARGUS if argus.columns_of(header) else None
     except WireError:
-        return False
+        return None

@@ -19,6 +19,13 @@ class BadLine(NamedTuple):
     reason: str
 
 
+class LeftOut(NamedTuple):
+    """A line that is right and tells of nothing that is kept, and of what."""
+
+    number: int
+    what: str
+
+
 class Row(NamedTuple):
     """A record that a line gave."""
 

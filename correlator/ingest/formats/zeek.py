@@ -14,6 +14,7 @@ from common.errors import WireError
 from common.records import FlowRecord, RecordReader
 from common.textrecords import protocol_number
 from common.timespan import NS_PER_S, parse_time, seconds_to_ns
+from correlator.ingest.formats.cells import count
 from correlator.ingest.formats.lines import BadLine, Line, Row, flow_id_of
 from correlator.ingest.formats.textrows import parse_json
 from correlator.ingest.receiver import check_plausible
@@ -132,20 +133,20 @@ def _converted(row: Mapping[str, Any], line: Line) -> FlowRecord:
         protocol=_protocol(row, client),
         vlan=_optional_count(row.get("vlan")),
         client_ip=address_packed(client),
-        client_port=_count(row["id.orig_p"]),
+        client_port=count(row["id.orig_p"]),
         server_ip=address_packed(server),
-        server_port=_count(row["id.resp_p"]),
+        server_port=count(row["id.resp_p"]),
         oriented_by=0,
         flow_start_ns=start_ns,
         start_ns=start_ns,
         end_ns=start_ns + _duration_ns(row.get("duration")),
-        packets_out=_count(row.get("orig_pkts")),
-        packets_in=_count(row.get("resp_pkts")),
-        wire_bytes_out=_count(row.get("orig_ip_bytes")),
-        wire_bytes_in=_count(row.get("resp_ip_bytes")),
-        payload_bytes_out=_count(row.get("orig_bytes")),
-        payload_bytes_in=_count(row.get("resp_bytes")),
-        missed_bytes_out=_count(row.get("missed_bytes")),
+        packets_out=count(row.get("orig_pkts")),
+        packets_in=count(row.get("resp_pkts")),
+        wire_bytes_out=count(row.get("orig_ip_bytes")),
+        wire_bytes_in=count(row.get("resp_ip_bytes")),
+        payload_bytes_out=count(row.get("orig_bytes")),
+        payload_bytes_in=count(row.get("resp_bytes")),
+        missed_bytes_out=count(row.get("missed_bytes")),
         conn_state=_text(state),
         history=_text(row.get("history")),
         app_out=_text(service),
@@ -155,7 +156,7 @@ def _converted(row: Mapping[str, Any], line: Line) -> FlowRecord:
 
 def _protocol(row: Mapping[str, Any], client: str) -> int:
     if row.get("ip_proto") not in (None, ""):
-        return _count(row["ip_proto"])
+        return count(row["ip_proto"])
     name = str(row["proto"])
     if name == "unknown_transport":
         return _UNKNOWN
@@ -190,18 +191,8 @@ def _decimal_ns(text: str) -> int:
     return int(value * NS_PER_S)
 
 
-def _count(value: Any) -> int:
-    if value in (None, ""):
-        return 0
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
-        return int(value)
-    if type(value) is int:
-        return value
-    raise ValueError(f"not a count: {value!r:.40}")
-
-
 def _optional_count(value: Any) -> int | None:
-    return None if value in (None, "") else _count(value)
+    return None if value in (None, "") else count(value)
 
 
 def _text(value: Any) -> str | None:
