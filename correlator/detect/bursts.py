@@ -24,13 +24,16 @@ class Burst(NamedTuple):
 def bursts_of(splt: Iterable[tuple[int, int]]) -> list[Burst]:
     """Return the bursts of first data packets, which are (payload bytes, negative = in; gap ms)."""
     found: list[Burst] = []
+    outward, total, packets = True, 0, 0
     for size, _ in splt:
-        outward = size >= 0
-        if found and found[-1].outward == outward:
-            last = found[-1]
-            found[-1] = Burst(outward, last.payload_bytes + abs(size), last.packets + 1)
-        else:
-            found.append(Burst(outward, abs(size), 1))
+        if (size >= 0) is not outward:
+            if packets:
+                found.append(Burst(outward, total, packets))
+            outward, total, packets = size >= 0, 0, 0
+        total += abs(size)
+        packets += 1
+    if packets:
+        found.append(Burst(outward, total, packets))
     return found
 
 
@@ -78,13 +81,14 @@ def remainders(splt: Iterable[tuple[int, int]], modulus: int) -> Remainders:
     sizes: tuple[set[int], set[int]] = (set(), set())
     full = [False, False]
     for size, _ in splt:
-        direction = int(size < 0)
-        is_full, was_full = abs(size) >= FULL_BYTES, full[direction]
-        if not is_full and not was_full:
-            sizes[direction].add(abs(size))
+        direction, payload_bytes = (1, -size) if size < 0 else (0, size)
+        is_full = payload_bytes >= FULL_BYTES
+        if not is_full and not full[direction]:
+            sizes[direction].add(payload_bytes)
         full[direction] = is_full
-    alike = sum(_most_alike(some, modulus) for some in sizes)
-    return Remainders(len(sizes[0]) + len(sizes[1]), alike, modulus, sum(bool(some) for some in sizes))
+    out, in_ = sizes
+    alike = _most_alike(out, modulus) + _most_alike(in_, modulus)
+    return Remainders(len(out) + len(in_), alike, modulus, bool(out) + bool(in_))
 
 
 def binomial_tail(least: int, tries: int, probability: float) -> float:
@@ -95,7 +99,7 @@ def binomial_tail(least: int, tries: int, probability: float) -> float:
 
 
 def _most_alike(sizes: set[int], modulus: int) -> int:
-    counts: dict[int, int] = {}
+    counts = [0] * modulus
     for size in sizes:
-        counts[size % modulus] = counts.get(size % modulus, 0) + 1
-    return max(counts.values(), default=0)
+        counts[size % modulus] += 1
+    return max(counts)

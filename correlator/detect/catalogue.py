@@ -41,12 +41,16 @@ CATALOGUE: Final = Catalogue.of(
 )
 
 
-def of_flow(record: FlowRecord, settings: DetectSettings) -> Iterator[Sight]:
-    """Yield what the tests of single flows answer; the record is of the flow so far, its parts merged."""
+def of_flow(record: FlowRecord, settings: DetectSettings, *, goes_on: bool = False) -> Iterator[Sight]:
+    """Yield what the tests of single flows answer; the record is of the flow so far, its parts merged.
+
+    Where the flow only ``goes_on``, nothing new came of what its beginning is told by, and that is not asked again.
+    """
     spoken = spoken_in(record)
     yield from protocol.of_flow(record, spoken, settings.protocol)
     yield from http.of_flow(record)
-    yield from content.of_flow(record, spoken, settings.content)
+    if not goes_on:
+        yield from content.of_flow(record, spoken, settings.content)
     yield from interaction.of_flow(record, spoken, settings.interaction)
     yield from timing.of_flow(record, settings.timing)
 

@@ -56,27 +56,52 @@ def fold(records: Iterable[Taken], memory: Memory, settings: DetectSettings, gap
         name = (sensor, record.flow_id)
         flow = memory.flows.pop(name, None)
         begins = flow is None
+        goes_on = False
         if flow is None:
             flow = OpenFlow(record)
         else:
-            flow.record = merge_parts((flow.record, record))
+            before, flow.record = flow.record, merge_parts((flow.record, record))
+            goes_on = _begins_alike(before, flow.record)
         key = key_of(flow.record)
         channel = memory.channels.get(key)
         if channel is None:
             channel = memory.channels[key] = new_channel(flow.record)
         channel.add(record, str(record.flow_id), begins=begins, gap_ns=gap_ns)
-        for sight in of_flow(flow.record, settings):
+        for sight in of_flow(flow.record, settings, goes_on=goes_on):
             _count(sight, flow, channel)
+        if goes_on:
+            _see_again(flow, channel)
         if record.end_reason is None:
             memory.flows[name] = flow
         changed.add(key)
     return changed
 
 
+def _begins_alike(before: FlowRecord, now: FlowRecord) -> bool:
+    """Tell whether what a flow's beginning is told by is as it was before its last part."""
+    return (
+        now.splt is before.splt
+        and now.app_out == before.app_out
+        and now.app_in == before.app_in
+        and now.facts == before.facts
+        and bool(now.payload_bytes_in) == bool(before.payload_bytes_in)
+    )
+
+
+def _see_again(flow: OpenFlow, channel: Channel) -> None:
+    """What was found of a flow that goes on is still there."""
+    for name in flow.found:
+        if name in channel.sightings:
+            seen = channel.sightings[name]
+            seen.last_ns = max(seen.last_ns, flow.record.end_ns)
+
+
 def _count(sight: Sight, flow: OpenFlow, channel: Channel) -> None:
     """Count what a test of a flow answered; a flow counts once, however many parts it has."""
     name = sight.symptom
     tested, found = name not in flow.tested, sight.found and name not in flow.found
+    if not tested and not sight.found:  # as before
+        return
     if tested:
         flow.tested.append(name)
     if found:

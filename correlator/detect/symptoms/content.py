@@ -113,7 +113,7 @@ SYMPTOMS: Final = (
 
 
 def of_flow(record: FlowRecord, spoken: Spoken, limits: ContentLimits) -> Iterator[Sight]:
-    """Yield what the first bytes and the first packets' sizes look like."""
+    """Yield what the first bytes and the first packets' sizes look like: the same while no more of them come."""
     if record.protocol != _TCP:
         return
     yield from _random(record, spoken, limits)
@@ -195,6 +195,8 @@ def _turns(bursts: Sequence[Burst], packets: int) -> int:
 def _ssh_shaped(splt: Sequence[tuple[int, int]], record: FlowRecord, limits: ContentLimits) -> Iterator[Sight]:
     if len(splt) < _LEAST_ALIKE:
         return
+    if len({size for size, _ in splt}) < _LEAST_ALIKE:  # the usual case, told without looking closer
+        return
     packets = _behind_greetings(splt)
     found = remainders(packets, _ALIGNMENT)
     if found.alike < _LEAST_ALIKE or (chance := found.chance) > limits.shape_chance:
@@ -210,13 +212,10 @@ def _ssh_shaped(splt: Sequence[tuple[int, int]], record: FlowRecord, limits: Con
 
 def _behind_greetings(splt: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Leave out each side's first packet: SSH's identification, which is a line and no packet (RFC 4253, 4.2)."""
-    greeted: set[bool] = set()
-    found = []
-    for size, gap in splt:
-        if (size < 0) in greeted:
-            found.append((size, gap))
-        greeted.add(size < 0)
-    return found
+    first = {
+        next((place for place, (size, _) in enumerate(splt) if (size < 0) is inward), -1) for inward in (False, True)
+    }
+    return [packet for place, packet in enumerate(splt) if place not in first]
 
 
 def _openvpn_shaped(splt: Sequence[tuple[int, int]]) -> Iterator[Sight]:
