@@ -11,5 +11,5 @@ golden:
 
 clean:
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/tmp fuzz/tmp demo-data
-	find sensor \( -name '*.so' -o -name '*.c' -o -name '*.html' \) -type f -exec rm -f {} +
+	find sensor correlator \( -name '*.so' -o -name '*.c' -o -name '*.html' \) -type f -exec rm -f {} +
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,6 +30,16 @@ def print_nodes(nodes: Sequence[Node], form: str, titles: Sequence[Column]) -> N
         show_table([Column("label", name.title), *counts, *FIGURES], _indented(nodes, 0), EMPTY)
 
 
+def takes_lines(form: str) -> bool:
+    """Tell whether records may come as JSON text: where names for addresses are asked for, they are put in later."""
+    return form in ("json", "ndjson") and name_finder() is None
+
+
+def print_lines(texts: Iterable[bytes], form: str) -> None:
+    """Print JSON objects that are text already."""
+    machine.write_lines(texts, sys.stdout, form)
+
+
 def print_flat(records: Iterable[Mapping[str, Any]], form: str, titles: Sequence[Column]) -> None:
     """Print view records that have nothing below; ``titles`` are the columns before the figures."""
     if form == "table":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import date
+from operator import itemgetter
 from typing import Any, Final
 
 import click
+import msgspec
 
-from common.timespan import NS_PER_S, parse_time
+from common.addresses import endpoint_text
+from common.textrecords import protocol_name
+from common.timespan import NS_PER_S, iso_time, parse_time
 from correlator.cli.averages import averages_option, print_levels
 from correlator.cli.options import (
     Place,
@@ -21,19 +25,30 @@ from correlator.cli.options import (
     sort_options,
     with_place,
 )
-from correlator.cli.output import print_flat
+from correlator.cli.output import print_flat, print_lines, takes_lines
+from correlator.render.machine import between, between_inner
 from correlator.render.table import Column, human_count
 from correlator.rows import BucketRow, ChannelRow, FlowFigures, Selection
 from correlator.store import groups, queries
 from correlator.store.database import Store
-from correlator.store.flows import flow_figures, minute_flows
+from correlator.store.flows import flow_figures, flow_rows, minute_flow_rows, minute_flows, names_of
 from correlator.store.where import Segment
 from correlator.views.averages import average_fields
 from correlator.views.clients import client_names, client_nodes, client_period_view, client_record, client_view
-from correlator.views.periods import period_view
+from correlator.views.jsontext import (
+    Below,
+    FlowWriter,
+    bucket_lines,
+    client_lines,
+    ordered_buckets,
+    service_lines,
+    sortable,
+    with_lines,
+)
+from correlator.views.periods import MINUTE_NS, period_view
 from correlator.views.servers import server_nodes, server_view, service_names, service_record
 from correlator.views.slots import slot_view
-from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, ordered_rows, sorted_nodes
+from correlator.views.tree import FIGURE_FIELDS, PORT, UNSORTED, Node, Sorting, grouped, ordered_rows, sorted_nodes
 
 _DAY_NS: Final = 86_400 * NS_PER_S
 # Names that some level of a view has; the others are sorted by their last activity then.
@@ -83,11 +98,17 @@ def clients(only: str | None, place: Place, chosen: Selection, depth: int | None
             nodes = client_period_view((row, _periods_of(store, chosen, row)) for row in channels)
         else:
             shown = _shown_clients(store, chosen, _first(sorting, asked))
+            if levels > 2 and _takes_lines(sorting, asked):
+                _print_with_flows(store, shown, client_view(_channels(store, shown), (), 2), sorting, asked)
+                return
             nodes = client_view(_channels(store, shown), _flows(store, shown, levels), levels)
     if part is not None:
         if groups.sortable(sorting.field) and not asked["averages"]:
             rows = rows if first else ordered_rows(rows, client_names, sorting.field, ascending=sorting.ascending)
-            print_flat(map(client_record, rows), asked["form"], columns)
+            if takes_lines(asked["form"]):
+                print_lines([client_lines(rows, between(asked["form"]))], asked["form"])
+            else:
+                print_flat(map(client_record, rows), asked["form"], columns)
             return
         nodes = client_nodes(rows)
     _print(nodes, sorting, asked, columns, "services")
@@ -127,11 +148,17 @@ def servers(
             rows = list(groups.services(store, chosen, part, first))
         else:
             shown = _shown_services(store, chosen, _first(sorting, asked))
+            if levels > 2 and _takes_lines(sorting, asked):
+                _print_with_flows(store, shown, server_view(_channels(store, shown), (), 2), sorting, asked)
+                return
             nodes = server_view(_channels(store, shown), _flows(store, shown, levels), levels)
     if part is not None:
         if groups.sortable(sorting.field) and not asked["averages"]:
             rows = rows if first else ordered_rows(rows, service_names, sorting.field, ascending=sorting.ascending)
-            print_flat(map(service_record, rows), asked["form"], columns)
+            if takes_lines(asked["form"]):
+                print_lines([service_lines(rows, between(asked["form"]))], asked["form"])
+            else:
+                print_flat(map(service_record, rows), asked["form"], columns)
             return
         nodes = server_nodes(rows)
     _print(nodes, sorting, asked, columns, "clients")
@@ -158,6 +185,9 @@ def periods(day: str | None, place: Place, chosen: Selection, depth: int | None,
         chosen = _within_day(chosen, day)
     levels = depth or (1 if day is None else 2)
     with open_store(place) as store:
+        if levels > 1 and _takes_lines(sorting, asked):
+            _print_minutes(store, chosen, sorting, asked, with_flows=levels > 2)
+            return
         nodes = period_view(
             queries.periods(store, chosen),
             queries.minutes(store, chosen) if levels > 1 else (),
@@ -194,6 +224,58 @@ def slots(place: Place, chosen: Selection, depth: int | None, **asked: Any) -> N
         nodes = slot_view(queries.periods(store, chosen), depth or 1)
     columns = (Column("slot", "slot (UTC)"), Column("periods", "periods", human_count, right=True))
     _print(nodes, sorting, asked, columns, "periods")
+
+
+def _takes_lines(sorting: Sorting, asked: dict[str, Any]) -> bool:
+    """Tell whether the lowest level can be written without an object for each of its lines."""
+    return takes_lines(asked["form"]) and sortable(sorting) and not asked["averages"]
+
+
+def _print_with_flows(
+    store: Store, shown: Iterable[Selection], nodes: list[Node], sorting: Sorting, asked: dict[str, Any]
+) -> None:
+    """Print two levels of nodes with the flows of each channel below."""
+    rows = [row for some in shown for row in flow_rows(store, some)]
+    names = names_of(store, rows)
+    inner = between_inner(asked["form"])
+    writer = FlowWriter(names, sorting, inner)
+    lines: dict[Hashable, list[bytes]] = {}
+    for (client_id, service_id), some in grouped(rows, itemgetter(0, 1)).items():
+        server, port, protocol = names.services[service_id]
+        channel = names.clients[client_id], endpoint_text(server, port), protocol_name(protocol)
+        lines[channel] = [writer.lines(some)]
+    levels = sorted_nodes(nodes, sorting)[: asked["limit"]]
+    _print_with_lines(levels, Below(lines, itemgetter("client", "server", "protocol"), inner), asked["form"])
+
+
+def _print_minutes(
+    store: Store, chosen: Selection, sorting: Sorting, asked: dict[str, Any], *, with_flows: bool
+) -> None:
+    """Print periods with their minutes, and the flows of each of those, below."""
+    minutes = queries.minutes(store, chosen)
+    if sorting.field != UNSORTED:
+        minutes = ordered_buckets(minutes, sorting)
+    texts, inner = bucket_lines(minutes, "minute"), between_inner(asked["form"])
+    if with_flows:
+        rows = list(minute_flow_rows(store, chosen))
+        writer = FlowWriter(names_of(store, rows), sorting, inner)
+        below = grouped(rows, lambda row: row.first_ns - row.first_ns % MINUTE_NS)
+        texts = [
+            text[:-1] + b', "children": [' + writer.lines(below[minute.start_ns]) + b"]}"
+            if minute.start_ns in below
+            else text
+            for minute, text in zip(minutes, texts, strict=True)
+        ]
+    lines: dict[Hashable, list[bytes]] = {}
+    for minute, text in zip(minutes, texts, strict=True):
+        lines.setdefault(iso_time(minute.start_ns - minute.start_ns % store.built.period_ns), []).append(text)
+    nodes = period_view(queries.periods(store, chosen), (), (), store.built.period_ns)
+    levels = sorted_nodes(nodes, sorting)[: asked["limit"]]
+    _print_with_lines(levels, Below(lines, itemgetter("period"), inner), asked["form"])
+
+
+def _print_with_lines(nodes: list[Node], below: Below, form: str) -> None:
+    print_lines(map(msgspec.json.encode, with_lines(nodes, below)), form)
 
 
 def _periods_of(store: Store, chosen: Selection, row: ChannelRow) -> list[BucketRow]:

@@ -32,6 +32,29 @@ def _together(records: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str
         yield some
 
 
+def write_lines(texts: Iterable[bytes], out: TextIO, form: str) -> None:
+    """Write JSON objects that are text already, with ``between(form)`` where a text has several of them."""
+    separator, between_them = "[\n" if form == "json" else "", between(form).decode()
+    for text in filter(None, texts):
+        out.write(separator)
+        out.write(text.decode())
+        separator = between_them
+    if form == "json":
+        out.write("[]\n" if separator == "[\n" else "\n]\n")
+    elif separator:
+        out.write("\n")
+
+
+def between(form: str) -> bytes:
+    """Return what stands between the objects of a list."""
+    return b",\n" if form == "json" else b"\n"
+
+
+def between_inner(form: str) -> bytes:
+    """Return what stands between the objects of a list inside an object: no line ends within a line of ndjson."""
+    return b",\n" if form == "json" else b","
+
+
 def write_json_object(record: Mapping[str, Any], out: TextIO) -> None:
     """Write one indented JSON object."""
     out.write(_indented(record) + "\n")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from common.records import FlowRecord
 from common.timespan import NS_PER_S
 from correlator.rows import FlowFigures, Selection
+from correlator.store import queries
 from correlator.store.columns import RECORD_EXPRESSIONS, record_of
 from correlator.store.database import Store
 from correlator.store.details import Details
 from correlator.store.queries import MINUTE_NS, figures_sql, rows_of
-from correlator.store.where import Ids, Segment, Source, Table, ids_of, source
+from correlator.store.where import Ids, Segment, Source, Table, ids_of, its_protocol, source
 from correlator.views.figures import Figures
+from correlator.views.jsontext import FlowRow, Names
 
 # What flows can be sorted by, and the expression over the parts of one flow.
 FLOW_SORTS: Final[Mapping[str, str]] = {
@@ -43,6 +47,8 @@ _NAMES: Final = "c.client, t.client_port, s.server, s.server_port, n.sensor, t.f
 _OTHER_PART: Final = (
     "{0}.sensor_id = t.sensor_id AND {0}.flow_id = t.flow_id AND ({0}.part > 0 OR {0}.end_reason IS NULL)"
 )
+
+_flow_row: Final = partial(tuple.__new__, FlowRow)
 
 
 class Order(NamedTuple):
@@ -81,6 +87,69 @@ def minute_flows(store: Store, chosen: Selection) -> Iterator[FlowFigures]:
     rows = list(rows_of(store.conn, query, came.values))
     ended = {row[:2] for row in rows if row[7]}  # in any of its minutes
     return (_flow(row, open_=row[:2] not in ended) for row in rows)
+
+
+def flow_rows(store: Store, chosen: Selection) -> Iterator[FlowRow]:
+    """Yield every flow in the selection by the numbers of who talked, in no order."""
+    yield from _alone(store, chosen)
+    for row in _parted(store, chosen, ""):
+        yield _flow_row((*row[:5], not row[5], *row[6:]))
+
+
+def minute_flow_rows(store: Store, chosen: Selection) -> Iterator[FlowRow]:
+    """Yield every flow in every minute that has records of it, in no order."""
+    yield from _alone(store, chosen)
+    rows = list(_parted(store, chosen, f", t.start_ns / {MINUTE_NS}"))
+    ended = {row[2:4] for row in rows if row[5]}  # in any of its minutes
+    for row in rows:
+        yield _flow_row((*row[:5], row[2:4] not in ended, *row[6:]))
+
+
+def _alone(store: Store, chosen: Selection) -> Iterator[FlowRow]:
+    """Yield the flows that are one record, nearly all: what needs no grouping."""
+    came, values = _numbered(store, chosen)
+    query = f"""SELECT t.client_id, t.service_id, t.sensor_id, t.flow_id, t.client_port, 0,
+                       {queries.plain(_figures_of_flows(chosen))} {came} AND t.part = 0 AND t.end_reason IS NOT NULL"""
+    return map(_flow_row, rows_of(store.conn, query, values))
+
+
+def _parted(store: Store, chosen: Selection, also: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the flows that are several records, with how many of these end them in place of whether they are open."""
+    came, values = _numbered(store, chosen)
+    query = f"""SELECT t.client_id, t.service_id, t.sensor_id, t.flow_id, t.client_port, count(t.end_reason),
+                       {_figures_of_flows(chosen)} {came} AND (t.part > 0 OR t.end_reason IS NULL)
+                GROUP BY t.sensor_id, t.flow_id{also}"""
+    return rows_of(store.conn, query, values)
+
+
+def _numbered(store: Store, chosen: Selection) -> tuple[str, dict[str, Any]]:
+    whole = Segment(Table.RECORDS, chosen.since_ns, chosen.until_ns)
+    came = source(ids_of(store.conn, chosen), chosen, whole, store.built.period_s)
+    return f"{came.sql} AND {its_protocol(Table.RECORDS)}", {**came.values, "protocol": chosen.protocol}
+
+
+def _figures_of_flows(chosen: Selection) -> str:
+    """Return the figures of FlowRow: those of records, without channel uptimes and starts of flows."""
+    names = figures_sql(Table.RECORDS, wire=chosen.wire).replace("\n", " ").split(", ")
+    return ", ".join((*names[:6], *names[7:9]))
+
+
+def names_of(store: Store, rows: Collection[FlowRow]) -> Names:
+    """Return what the numbers of flows stand for."""
+    clients = json.dumps(sorted({row.client_id for row in rows}))
+    services = json.dumps(sorted({row.service_id for row in rows}))
+    their = "IN (SELECT value FROM json_each(?))"
+    return Names(
+        dict(store.conn.execute(f"SELECT client_id, client FROM clients WHERE client_id {their}", (clients,))),  # noqa: S608 - constant test
+        {
+            number: (server, port, protocol)
+            for number, server, port, protocol in store.conn.execute(
+                f"SELECT service_id, server, server_port, protocol FROM services WHERE service_id {their}",  # noqa: S608 - as above
+                (services,),
+            )
+        },
+        dict(store.conn.execute("SELECT sensor_id, sensor FROM sensors")),
+    )
 
 
 def _flows(chosen: Selection) -> str:

@@ -137,7 +137,7 @@ def sorted_nodes(nodes: Iterable[Node], sorting: Sorting) -> list[Node]:
 
 def ordered(nodes: Iterable[Node], field: str, *, ascending: bool) -> list[Node]:
     """Return nodes sorted by a field that all of them have; ties go by name."""
-    return _ordered(nodes, lambda node: sort_value(node, field), lambda node: node.label, ascending=ascending)
+    return in_order(nodes, lambda node: sort_value(node, field), lambda node: node.label, ascending=ascending)
 
 
 def ordered_rows(
@@ -149,12 +149,13 @@ def ordered_rows(
     def value(row: ListRow) -> int:
         return int(counted(row)) if raw is None else raw(row.figures)
 
-    return _ordered(rows, value, lambda row: tuple(names(row).values()), ascending=ascending)
+    return in_order(rows, value, lambda row: tuple(names(row).values()), ascending=ascending)
 
 
-def _ordered(
+def in_order(
     many: Iterable[Row], value: Callable[[Row], Any], label: Callable[[Row], Any], *, ascending: bool
 ) -> list[Row]:
+    """Return what is sorted by a value, and by a label where values are equal."""
     by_value = sorted(many, key=value, reverse=not ascending)
     # Few values are equal: names are compared, as text, only where they are.
     equal = (list(some) for _, some in groupby(by_value, key=value))
