@@ -101,9 +101,10 @@ def _python_files() -> list[Path]:
 
 
 def _extensions() -> list[dict[str, object]]:
-    """Return the project's extensions with these flags instead of its own, and the harness's."""
+    """Return the sensor's extensions with these flags instead of their own, and the harness's."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     extensions = [{key.replace("-", "_"): value for key, value in facts.items()} for facts in settings["ext-modules"]]
+    extensions = [facts for facts in extensions if str(facts["name"]).startswith("sensor.")]
     extensions += [{"name": f"fuzz.{name}", "sources": [f"fuzz/{name}.pyx"]} for name in HARNESS]
     return [facts | {"extra_compile_args": FLAGS, "extra_link_args": FLAGS} for facts in extensions]
 
