@@ -90,7 +90,7 @@ def _network(start: str, length: str, text: str) -> str:
     if not (length.isascii() and length.isdigit() and len(length) <= 3 and int(length) <= longest):
         raise ValueError(f"not a network: {text!r:.80}; its length goes from 0 to {longest}, as in 10.1.0.0/16")
     found = ip_network(f"{address_}/{int(length)}", strict=False)
-    if str(found.network_address) != address_:
+    if found.network_address.packed != address_packed(start):  # as text there are two ways to write ::ffff:0:0
         raise ValueError(f"not a network: {text!r:.80} has an address inside of it; write {found}")
     return address_ if found.prefixlen == longest else str(found)
 

@@ -24,6 +24,7 @@ from sensor.batching import Batcher
 from sensor.capture.privileges import Reach, drop_privileges, renounce_privileges, user_to_become
 from sensor.config import SensorConfig, check_config
 from sensor.http.exchanges import Exchanges
+from sensor.inspect.ciphers import cipher_names
 from sensor.output.exchanges import ExchangesFile
 from sensor.output.fanout import Outputs, TextFile
 from sensor.output.flowlog import FlowLogFile, open_output
@@ -140,6 +141,7 @@ def user_to_run_as(options: dict[str, Any]) -> str | None:
     """Return whom root is to become, and give up what only later programs and threads could use: call it early."""
     user = user_to_become(options.get("user"))
     if user is not None and os.geteuid() == 0:
+        cipher_names()  # imports what that user may have no way to
         renounce_privileges()
     elif os.geteuid() == 0 and (options["verbose"] or options["level"] >= NORMAL):
         say("running as root, as -u says: whoever gets at the parser with a packet has all of this host")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import pytest
 from corr_cli import Cli
 from corr_flows import batch, flow, flow_log
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from correlator.cli.who import address, endpoint, holds, host_name, ports
@@ -106,6 +106,7 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
 
 
 @given(st.ip_addresses(), st.integers(0, 128), st.ip_addresses())
+@example(IPv6Address("::ffff:0:0"), 96, IPv4Address("0.0.0.0"))
 def test_a_network_holds_what_the_standard_library_says(base: object, length: int, other: object) -> None:
     network = ip_network(f"{base}/{min(length, ip_address(str(base)).max_prefixlen)}", strict=False)
     chosen = Selection(client=address(str(network)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,13 @@ def test_a_binary_flow_log_is_not_written_to_a_terminal(monkeypatch: pytest.Monk
     options = {"verbose": False, "level": 1, "path": "-", "format_name": None}
     with pytest.raises(UserError, match="standard output is a terminal"):
         make_run(options, SensorConfig())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which becomes another user")
+def test_what_later_steps_import_is_there_before_root_becomes_a_user_without_a_way_to_it() -> None:
+    code = (
+        "import sys; from sensor.cli.options import user_to_run_as; "
+        "user_to_run_as({'user': None, 'verbose': False, 'level': 0}); "
+        "sys.exit('dpkt.ssl_ciphersuites' not in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
