@@ -17,7 +17,6 @@ cdef enum:
     FLAG_ = 3
     TIME_ = 4
     SECONDS_ = 5
-    LONGEST_NUMBER = 48
 
 COUNT = COUNT_      # a whole number
 DIGITS = DIGITS_    # the same as text

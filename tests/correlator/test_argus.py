@@ -47,6 +47,13 @@ def test_payload_is_what_argus_counted_where_it_says_it() -> None:
     assert (flow.payload_bytes_out, flow.payload_bytes_in) == (48, 68)
 
 
+def test_payload_is_estimated_where_argus_was_not_told_to_count_it() -> None:
+    line = "1764591600.500000,0,udp,10.1.1.5,5000,<->,192.0.2.7,53,CON,0,0,2,200,90,1,0,0"
+    flow = one(line, f"{COLUMNS},SAppBytes,DAppBytes")
+    assert (flow.payload_bytes_out, flow.payload_bytes_in) == (90 - 14 - 28, 110 - 14 - 28)
+    assert flow.start_ns == 1_764_591_600_500_000_000
+
+
 @pytest.mark.parametrize(
     ("direction", "client"), [("->", "10.1.1.5"), ("<-", "192.0.2.7"), ("<?>", "10.1.1.5"), ("<?", "192.0.2.7")]
 )

@@ -136,8 +136,9 @@ def _sides(row: Mapping[str, str], protocol: int) -> tuple[_Side, _Side]:
 def _side(row: Mapping[str, str], which: str, protocol: int, packets: int, frame_bytes: int, flags: str) -> _Side:
     address = address_packed(row["SrcAddr" if which == "S" else "DstAddr"])
     ip_bytes = max(0, frame_bytes - packets * _ETHERNET_BYTES)
-    told = row.get(f"{which}AppBytes") or row.get(f"{which.lower()}appbytes")
-    payload_bytes = count(told) if told else payload_estimate(ip_bytes, packets, protocol, address)
+    told = [count(row.get(f"{side}AppBytes")) for side in (which, "D" if which == "S" else "S")]
+    # Argus writes 0 for both sides when it was not told to count them (argus -A).
+    payload_bytes = told[0] if any(told) else payload_estimate(ip_bytes, packets, protocol, address)
     union = 0
     for letter in flags:
         union |= _FLAGS.get(letter, 0)
